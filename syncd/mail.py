@@ -41,11 +41,12 @@ _MINE = WIRE.clone(cte_type="7bit")
 
 @dataclass(frozen=True, slots=True)
 class MailOptions:
-    """``url`` is asked anew for every mail, since it may stand in a file."""
+    """``url`` is asked anew for every mail, since it may stand in a file; ``setting`` is the key that set it."""
 
     url: Callable[[], str]
     sender: str
     recipients: tuple[str, ...]
+    setting: str = "notify.smtp_url"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,7 @@ class Mailer:
                 await client.starttls(tls_context=context, server_hostname=server.host)
                 await client.ehlo()
             if server.user:
-                await _sign_in(client, server)
+                await _sign_in(client, server, self._options.setting)
             yield client, server
             await _leave(client)
         except (aiosmtplib.SMTPException, OSError) as error:
@@ -172,12 +173,12 @@ class Mailer:
             why = explain_distrust(
                 distrust,
                 ca_setting="SSL_CERT_FILE (a variable of syncd's environment)",
-                address_setting="notify.smtp_url",
+                address_setting=self._options.setting,
             )
             return Rejected(f"{where}: the mail server's certificate is not trusted: {why}")
         match error:
             case aiosmtplib.SMTPAuthenticationError():
-                words = f"{where} refuses user name or password of notify.smtp_url: {self._word(server, error)}"
+                words = f"{where} refuses user name or password of {self._options.setting}: {self._word(server, error)}"
                 return Unavailable(words, sent=False) if 400 <= error.code < 500 else AuthFailed(words)
             case aiosmtplib.SMTPSenderRefused():
                 words = f"{where} takes no mail from notify.mail_from: {self._word(server, error)}"
@@ -213,7 +214,7 @@ def encode_letter(letter: Letter, sender: str, recipients: tuple[str, ...], *, a
     return message.as_bytes()
 
 
-async def _sign_in(client: SMTP, server: SmtpServer) -> None:
+async def _sign_in(client: SMTP, server: SmtpServer, setting: str) -> None:
     """Sign in by one method: trying another one after a refusal would count as a second wrong password."""
     ways = {"plain": client.auth_plain, "login": client.auth_login, "cram-md5": client.auth_crammd5}
     offered = {method.lower() for method in client.server_auth_methods}
@@ -221,7 +222,7 @@ async def _sign_in(client: SMTP, server: SmtpServer) -> None:
     if way is None:
         raise AuthFailed(
             f"{server.address} lets nobody sign in by {', '.join(ways).upper()}; take user name and password out of "
-            "notify.smtp_url, or use its port for submission"
+            f"{setting}, or use its port for submission"
         )
     await way(server.user, server.password)
 

@@ -99,7 +99,8 @@ def _make_mailer(settings: Settings, clock: Clock) -> Mailer:
 
     notify = settings.notify
     assert notify.smtp_url is not None
-    return Mailer(MailOptions(notify.smtp_url.reveal, notify.mail_from or "", notify.mail_to), clock)
+    name = notify.smtp_url.name_key("notify.smtp_url")
+    return Mailer(MailOptions(notify.smtp_url.reveal, notify.mail_from or "", notify.mail_to, name), clock)
 
 
 def _find_portal(settings: Settings) -> str:

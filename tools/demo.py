@@ -171,6 +171,8 @@ def play(stage: Stage, people: int) -> None:
     expect(code == 0, f"the daemon ended with exit code {code}")
     screen.seen("the daemon ended with exit code 0")
     take_back(actors, day)
+    demo_desk.look_back(stage, company)
+    demo_desk.name_the_rest(stage)
 
 
 def show_plan(stage: Stage, company: Company) -> None:

@@ -9,6 +9,7 @@ import ssl
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
@@ -74,6 +75,38 @@ def use_console(stage: Stage, company: Company) -> None:
         expect(wanted in browser.open(f"{home}{path}"), f"{path} does not show {wanted}")
     expect("********" in browser.open(f"{home}/settings"), "a secret is shown")
     screen.seen("overview, runs, orphans, licences and settings are there, secrets masked")
+
+
+def look_back(stage: Stage, company: Company) -> None:
+    """Who was where, whether the record of all runs is whole, what was changed by hand, and a copy of the store."""
+    screen = stage.screen
+    screen.head("Looking back")
+    group = next(group for group in company.state("groups") if group["state"] == "active" and group["members"])
+    screen.say("Who was in a group on a day, and by which run did they come and go?")
+    stage.show("who", str(group["id"]), "--at", f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S+00:00}", most=8)
+    screen.say("Is the record of all runs whole, as they wrote it? Was anything changed by hand in the portal?")
+    stage.show("verify", most=6)
+    stage.show("drift", most=8)
+    stage.show("backup", str(stage.directory / "copy.db"))
+
+
+def name_the_rest(stage: Stage) -> None:
+    """Every command that the demo has not shown, by its purpose, with its first sentence."""
+    screen = stage.screen
+    screen.head("What else there is")
+    heading, told = "", ""
+    for line in stage.run("--help").stdout.partition("Examples:")[2].splitlines():
+        if found := re.fullmatch(r"(\w[\w ]*):", line):
+            heading = found[1]
+        elif heading == "Options" or not line.strip():
+            continue
+        elif found := re.match(r"  ([a-z]+)  ", line):
+            told = found[1]
+            if told not in stage.shown:
+                screen.note(f"syncd {line.strip()}", "")
+        elif told and told not in stage.shown and line.startswith("    "):
+            screen.note(f"      {line.strip()}", "")
+    screen.say("syncd COMMAND --help has an example of each; syncd completion bash, zsh or fish completes them.")
 
 
 @dataclass(slots=True)

@@ -118,6 +118,8 @@ class Stage:
     directory: Path
     screen: Screen
     processes: list[Process] = field(default_factory=list)
+    shown: set[str] = field(default_factory=set)
+    """The commands that were shown."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -164,6 +166,7 @@ class Stage:
     def show(self, *arguments: str, most: int = 40, code: int = 0) -> str:
         """Run a command, show it with its output, and return that."""
         done = self.run(*arguments)
+        self.shown.add(arguments[0])
         self.screen.command(arguments, done.stdout + done.stderr, most=most)
         expect(done.returncode == code, f"'syncd {' '.join(arguments)}' ended with {done.returncode}, not {code}")
         return done.stdout

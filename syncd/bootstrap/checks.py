@@ -62,8 +62,10 @@ async def check(settings: Settings, clock: Clock) -> list[Check]:
     try:
         async with open_graph(settings, rules, clock) as client:
             results = await probe(client, clock)
-            if settings.graph.client_secret is not None and results[0].status == "ok":  # there is a token
-                better = await probe_secret(client, known, now=clock.now())
+            secret = settings.graph.client_secret
+            if secret is not None and results[0].status == "ok":  # there is a token
+                name = secret.name_key("graph.client_secret")
+                better = await probe_secret(client, known, now=clock.now(), setting=name)
                 found[-1] = Check(better.check, better.status, detail=better.detail, remedy=better.remedy)
             found += [Check(item.check, item.status, detail=item.detail, remedy=item.remedy) for item in results]
             found += await check_groups(client, settings)
@@ -94,19 +96,21 @@ async def check(settings: Settings, clock: Clock) -> list[Check]:
 
 
 _REACHED = {
-    "webhook": ("the hook is reachable; no message was sent", "correct notify.webhook_url, or open the way there"),
+    "webhook": ("the hook is reachable; no message was sent", "correct {setting}, or open the way there"),
     "mail": (
         "the mail server lets us in over TLS; no mail was sent",
-        "correct notify.smtp_url, or open the way there; no mail goes out in clear",
+        "correct {setting}, or open the way there; no mail goes out in clear",
     ),
 }
 
 
 async def check_channels(settings: Settings, clock: Clock) -> list[Check]:
     """Try the ways that messages go, without a message."""
-    found = []
+    found, notify = [], settings.notify
     for name, problem in (await probe_channels(settings, clock)).items():
         fine, remedy = _REACHED[name]
+        key, secret = ("webhook_url", notify.webhook_url) if name == "webhook" else ("smtp_url", notify.smtp_url)
+        remedy = remedy.format(setting=f"notify.{key}" if secret is None else secret.name_key(f"notify.{key}"))
         status: Literal["failed", "ok"] = "failed" if problem else "ok"
         found.append(Check(f"notify.{name}", status, detail=problem or fine, remedy=remedy if problem else ""))
     return found
@@ -120,7 +124,13 @@ def check_portal_credential(settings: Settings, clock: Clock) -> Check:
         return Check(name, "unknown", detail="nobody tells when the portal's client secret ends", remedy=remedy)
     from syncd.graph.checks.credential import judge_secret
 
-    said = judge_secret(name, "bps.client_secret", ends_at, now=clock.now(), said="by bps.client_secret_expires")
+    said = judge_secret(
+        name,
+        settings.bps.client_secret.name_key("bps.client_secret"),
+        ends_at,
+        now=clock.now(),
+        said="by bps.client_secret_expires",
+    )
     return Check(said.check, said.status, detail=said.detail, remedy=said.remedy)
 
 
@@ -278,10 +288,11 @@ def owns_licences(settings: Settings) -> bool:
 
 def check_store(settings: Settings) -> Check:
     """Try to reach the store, and compare its revision with the program's."""
+    name = settings.store.url.name_key("store.url")
     try:
         database = open_database(settings.store.url.reveal())
     except SyncdError as error:
-        return Check("store", "failed", detail=str(error), remedy="correct store.url")
+        return Check("store", "failed", detail=str(error), remedy=f"correct {name}")
     try:
         revision, head = load_revision(database), load_head()
         problem, share = find_problem(database), find_share(database)
@@ -291,7 +302,7 @@ def check_store(settings: Settings) -> Check:
         database.close()
     where = settings.store.url.shown()
     if problem:
-        return Check("store", "failed", detail=problem, remedy="correct store.url, or let syncd write there")
+        return Check("store", "failed", detail=problem, remedy=f"correct {name}, or let syncd write there")
     if share:
         return Check(
             "store",

@@ -47,9 +47,9 @@ def _find_problem(text: str, entity: RecordKind) -> tuple[str, str] | None:
 
 
 def list_expiring(settings: Settings, database: Database, now: datetime) -> dict[str, datetime]:
-    """Return when the credentials end that end soon, by setting; reads files and the store, sends nothing.
+    """Return when the credentials end that end soon or have ended, by setting; reads files and the store.
 
-    Raises StoreError.
+    Nothing is sent. Raises StoreError.
     """
     ends = list_credential_ends(settings, database, now)
     if not ends:
@@ -69,13 +69,15 @@ def list_credential_ends(settings: Settings, database: Database, now: datetime) 
         graph = settings.graph
         if graph.client_secret is not None:
             told = Store(database).secret_ends.load.blocking(graph.client_id or "", now=now)
-            found["graph.client_secret"] = told or find_day(graph.client_secret_expires)
+            name = graph.client_secret.name_key("graph.client_secret")
+            found[name] = told or find_day(graph.client_secret_expires)
         elif graph.certificate_file is not None:
             from syncd.graph.checks.credential import find_end
 
             found["graph.certificate_file"] = find_end(make_credential(graph))
     if not isinstance(settings.bps_side, Missing):
-        found["bps.client_secret"] = find_day(settings.bps.client_secret_expires)
+        bps = settings.bps
+        found[bps.client_secret.name_key("bps.client_secret")] = find_day(bps.client_secret_expires)
     return {name: ends_at for name, ends_at in found.items() if ends_at is not None}
 
 
@@ -89,10 +91,13 @@ def make_credential(graph: GraphSettings) -> Credential:
     from syncd.graph.credentials import ClientCertificate, ClientSecret, FederatedToken, ManagedIdentity
 
     if graph.client_secret is not None:
-        return ClientSecret(graph.client_secret.reveal)
+        return ClientSecret(graph.client_secret.reveal, graph.client_secret.name_key("graph.client_secret"))
     if graph.certificate_file is not None:
         password = graph.certificate_password
-        return ClientCertificate(graph.certificate_file, password.reveal if password is not None else None)
+        if password is None:
+            return ClientCertificate(graph.certificate_file)
+        name = password.name_key("graph.certificate_password")
+        return ClientCertificate(graph.certificate_file, password.reveal, name)
     if graph.federated_token_file is not None:
         return FederatedToken(graph.federated_token_file)
     chosen = graph.managed_identity or "system"

@@ -81,7 +81,7 @@ class TokenSource:
             if 300 <= status < 400:
                 return make_redirected(NAME, response, REDIRECTED)
             if status in (404, 405) or (told.own and status in (400, 401, 403)):
-                return _make_refusal(status, told)
+                return _make_refusal(status, told, self._options.credential_setting)
             return make_intercepted(SIDE, response, told) if 400 <= status < 404 else None
 
         response = await self._http.send(
@@ -109,13 +109,13 @@ class TokenSource:
         )
 
 
-def _make_refusal(status: int, told: Told) -> AuthFailed:
+def _make_refusal(status: int, told: Told, secret: str) -> AuthFailed:
     """Say which setting made the token endpoint refuse us."""
     if status in (404, 405):
         cure = "there is no token endpoint: check bps.portal_url, which must carry the portal's path"
     else:
         cure = (
-            "check bps.client_id and bps.client_secret against the API application in the portal "
+            f"check bps.client_id and {secret} against the API application in the portal "
             "(Administration > Integrations > API): is it active, in application context, the secret not removed?"
         )
     return AuthFailed(f"{NAME} refused to give a token ({status}{say(told)}); {cure}", status=status, code=told.code)

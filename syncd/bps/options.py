@@ -14,7 +14,8 @@ class BpsOptions:
     """The portal's address and our registration there.
 
     ``portal_url`` may carry a path. ``secret`` is asked anew for every token, so that a secret file that changed is
-    read again. ``members_per_request`` bounds one members or owners call (the portal names no limit), ``page_size`` is
+    read again; ``credential_setting`` and ``proxy_setting`` are the keys by which these two were set, for what is told.
+    ``members_per_request`` bounds one members or owners call (the portal names no limit), ``page_size`` is
     the number of records asked for per page (the portal may give fewer). ``concurrency``: requests under way at most;
     ``adaptive``: fewer where the portal's answers take longer for more of them. ``quiet``: what earlier connections
     were told about waiting.
@@ -23,6 +24,8 @@ class BpsOptions:
     portal_url: str
     client_id: str
     secret: Callable[[], str]
+    credential_setting: str = "bps.client_secret"
+    proxy_setting: str = "bps.proxy_url"
     ca_file: Path | None
     proxy_url: str | None = field(repr=False)
     concurrency: int

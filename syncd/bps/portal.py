@@ -37,9 +37,9 @@ class BpsPortal:
         self._http = HttpClient(
             NAME,
             HttpOptions(
-                address_setting="bps.portal_url, bps.proxy_url and the network",
+                address_setting=f"bps.portal_url, {options.proxy_setting} and the network",
                 ca_setting="bps.ca_file",
-                proxy_setting="bps.proxy_url",
+                proxy_setting=options.proxy_setting,
                 ca_file=options.ca_file,
                 proxy_url=options.proxy_url,
                 concurrency=options.concurrency,

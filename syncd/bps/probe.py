@@ -109,7 +109,7 @@ async def _check_token(portal: BpsPortal) -> list[Check]:
                     "portal reachable",
                     "failed",
                     detail=str(error),
-                    remedy="check bps.portal_url, bps.proxy_url, DNS and firewall",
+                    remedy=f"check bps.portal_url, {portal.options.proxy_setting}, DNS and firewall",
                 ),
                 Check("portal token", "unknown", detail="not tried: the portal cannot be reached"),
             ]
@@ -146,7 +146,7 @@ async def _check_token(portal: BpsPortal) -> list[Check]:
             "portal token",
             "failed",
             detail=str(failure),
-            remedy="check bps.client_id, bps.client_secret and bps.portal_url",
+            remedy=f"check bps.client_id, {portal.options.credential_setting} and bps.portal_url",
         ),
     ]
 

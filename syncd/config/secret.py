@@ -73,6 +73,10 @@ class Secret:
         """Return the file that holds the secret, None when it was typed in."""
         return self._file
 
+    def name_key(self, key: str) -> str:
+        """Return the key by which the secret was set: ``key``, or ``key_file`` where a file holds it."""
+        return key if self._file is None else f"{key}_file"
+
     def shown(self) -> str:
         """Return what may be printed: the mask, or an address without its password."""
         return self._show(self._text)

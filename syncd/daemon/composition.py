@@ -39,8 +39,9 @@ class Composition:
 
     ``open_store`` opens the store of the settings and brings up an empty one (StoreError, SchemaMismatch).
     ``serve_health`` answers on an address until it is cancelled, and keeps address trouble to itself.
-    ``list_expiring`` returns for the settings whose credential ends soon when that is; it reads files and the store, so
-    it runs in a thread (StoreError). ``list_outlets`` names the ways that messages go; it opens nothing yet.
+    ``list_expiring`` returns for the settings whose credential ends soon, or has ended, when that is; it reads files
+    and the store, so it runs in a thread (StoreError). ``list_outlets`` names the ways that messages go; it opens
+    nothing yet.
     ``identify_rules`` returns a hash of everything that a plan is made by; ``count_states`` how many users and groups
     are in each state, ``count_drift`` what was changed by hand. ``serve_console`` does for the console what
     ``serve_health`` does for health; it asks for the settings in force again and again.

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, get_args
 
-import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
@@ -35,6 +34,8 @@ class Schedule:
         self._enqueue = enqueue
         self._clock = clock
         self._scheduler: Any = None
+        import structlog  # late: `syncd status` asks for times alone
+
         self._log = structlog.get_logger("syncd.schedule")
 
     def start(self, last: Mapping[ScheduledKind, datetime]) -> None:

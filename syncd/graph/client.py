@@ -201,9 +201,9 @@ def _is_unreadable(error: Exception) -> bool:
 async def open_client(options: GraphOptions, clock: Clock) -> AsyncIterator[GraphClient]:
     """Open the connection pool to Graph; nothing is sent yet. Tokens go another way and are not in its traffic."""
     door_options = HttpOptions(
-        address_setting="graph.base_url, graph.proxy_url and the network",
+        address_setting=f"graph.base_url, {options.proxy_setting} and the network",
         ca_setting="graph.ca_file",
-        proxy_setting="graph.proxy_url",
+        proxy_setting=options.proxy_setting,
         ca_file=options.ca_file,
         proxy_url=options.proxy_url,
         concurrency=options.concurrency,

@@ -12,6 +12,8 @@ class ClientSecret:
     """A client secret; ``reveal`` is called for every new token, so a rotated secret file works without a restart."""
 
     reveal: Callable[[], str] = field(repr=False)
+    setting: str = "graph.client_secret"
+    """The key by which it was set, for what is told about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,8 @@ class ClientCertificate:
 
     path: Path
     reveal_password: Callable[[], str] | None = field(default=None, repr=False)
+    unlock_setting: str = "graph.certificate_password"
+    """The key by which the password is set, for what is told about it."""
 
 
 @dataclass(frozen=True, slots=True)

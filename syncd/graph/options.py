@@ -39,7 +39,7 @@ class GraphOptions:
     empty with a managed identity, which needs neither it nor the tenant. ``ca_file`` adds to the authorities of the
     system. The attributes are those that mapping and scope use, nested ones with dots; what syncd itself needs
     (USER_ATTRIBUTES, GROUP_ATTRIBUTES) need not be named. ``owners``: the owners of groups are read and tracked too.
-    ``quiet``: what earlier clients were told about waiting.
+    ``proxy_setting``: the key by which the proxy was set. ``quiet``: what earlier clients were told about waiting.
     """
 
     tenant_id: str
@@ -53,6 +53,7 @@ class GraphOptions:
     group_attributes: tuple[str, ...]
     owners: bool
     concurrency: int = 8
+    proxy_setting: str = "graph.proxy_url"
     quiet: QuietTimes = field(default_factory=QuietTimes)
 
 

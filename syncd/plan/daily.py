@@ -108,20 +108,40 @@ def _sum_run(rows: list[Done]) -> tuple[int, int, int]:
     return added, unasked, approved
 
 
+def count_leavers(action: Action, kinds: Mapping[ObjectKind, int]) -> int:
+    """Return how many of what counts as unlinking are no memberships, but substitutions that go with them."""
+    return kinds.get("user", 0) if action == "unlink" else 0
+
+
+def say_times(action: Action, kinds: Mapping[ObjectKind, int]) -> str:
+    """Return how many removals there are in words, the substitutions that go with them apart."""
+    leavers, total = count_leavers(action, kinds), sum(kinds.values())
+    apart = f"{leavers} substitution{'s' if leavers != 1 else ''} of leavers"
+    if leavers == total and leavers:
+        return apart
+    return f"{total - leavers} times {action}{f' and {apart}' if leavers else ''}"
+
+
+def name_removal(action: Action, kind: ObjectKind) -> str:
+    """Return what is done to records of a kind, before their number: a leaver's tasks that go on are no unlinking."""
+    return "substitutions for" if action == "unlink" and kind == "user" else f"{action} of"
+
+
 def find_daily_breach(action: Action, kinds: Mapping[ObjectKind, int], day: Day, limits: GuardLimits) -> str:
     """Return why planned removals (by object) are too many after those of the day, empty when they are not."""
-    before = sum(number for (act, _), number in day.removed.items() if act == action)
-    planned, most = sum(kinds.values()), limits.max_daily_removals
+    removed = {kind: number for (act, kind), number in day.removed.items() if act == action}
+    before, planned, most = sum(removed.values()), sum(kinds.values()), limits.max_daily_removals
     if planned and most is not None and planned + before > most:
-        return f"{planned} times {action} after {before} in the last 24 hours, guard.max_daily_removals allows {most}"
+        earlier = before - count_leavers(action, removed)
+        return (
+            f"{say_times(action, kinds)} after {earlier} in the last 24 hours, guard.max_daily_removals allows {most}"
+        )
     percent = limits.max_daily_removal_percent
     for kind, number in kinds.items() if percent is not None else ():
         used, allowed = day.removed.get((action, kind), 0), find_allowed(kind, day, limits)
         if number and allowed is not None and number + used > allowed:
-            return (
-                f"{action} of {number} after {used} of {day.populations.get(kind, 0)} owned {kind}s in the last 24 "
-                f"hours, guard.max_daily_removal_percent allows {percent:g} %"
-            )
+            what = f"{name_removal(action, kind)} {number} after {used} of {day.populations.get(kind, 0)} owned {kind}s"
+            return f"{what} in the last 24 hours, guard.max_daily_removal_percent allows {percent:g} %"
     return ""
 
 

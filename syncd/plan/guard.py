@@ -7,7 +7,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from syncd.model.change import REMOVALS, Action, ObjectKind
-from syncd.plan.daily import NO_DAY, Day, Done, Kind, find_daily_breach, find_enough
+from syncd.plan.daily import (
+    NO_DAY,
+    Day,
+    Done,
+    Kind,
+    count_leavers,
+    find_daily_breach,
+    find_enough,
+    name_removal,
+    say_times,
+)
 from syncd.plan.rules import GuardLimits
 
 _ALL = 10**15
@@ -45,13 +55,8 @@ def hold_excess(
         if not reason and action in REMOVALS:
             reason = find_daily_breach(action, kinds, day, limits)
         if total and reason:
-            holds.append(Hold(action, total - _count_leavers(action, kinds) or total, reason))
+            holds.append(Hold(action, total - count_leavers(action, kinds) or total, reason))
     return tuple(holds)
-
-
-def _count_leavers(action: Action, kinds: Mapping[ObjectKind, int]) -> int:
-    """Return how many of what counts as unlinking are no memberships, but substitutions that go with them."""
-    return kinds.get("user", 0) if action == "unlink" else 0
 
 
 def find_populations_to_know(
@@ -97,9 +102,7 @@ def _find_breach(
         return ""
     removal = action in REMOVALS
     if removal and limits.max_removals is not None and total > limits.max_removals:
-        leavers = _count_leavers(action, kinds)
-        apart = f" and {leavers} substitutions of leavers" if leavers else ""
-        return f"{total - leavers} times {action}{apart}, guard.max_removals allows {limits.max_removals} in a run"
+        return f"{say_times(action, kinds)}, guard.max_removals allows {limits.max_removals} in a run"
     name, percent = _find_percent(action, limits)
     if percent is None:
         return ""
@@ -109,7 +112,8 @@ def _find_breach(
         population = populations.get(kind, 0)
         if population > limits.min_population and number * 100 > percent * population:
             share = number * 100 / population
-            return f"{action} of {number} of {population} owned {kind}s ({share:.1f} %), {name} allows {percent:g} %"
+            what = f"{name_removal(action, kind)} {number} of {population} owned {kind}s"
+            return f"{what} ({share:.1f} %), {name} allows {percent:g} %"
         if percent == 0 and number:
-            return f"{action} of {number} {kind}s, {name} allows none"
+            return f"{name_removal(action, kind)} {number} {kind}s, {name} allows none"
     return ""

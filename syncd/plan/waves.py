@@ -72,11 +72,19 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What the portal shows otherwise than it was written: place in the plan, id and field (or what is not there)."""
+    """What the portal shows otherwise than it was written: place in the plan, id, and the field or kind of object.
+
+    ``how``: "missing", or "still there"; empty for a value that is another one.
+    """
 
     seq: int
     name: str
     field: str
+    how: str = ""
+
+    def __str__(self) -> str:
+        """Return it in words, with ids alone."""
+        return f"{self.field} of {self.name}{' ' if self.how else ''}{self.how}"
 
 
 def goes_in_waves(rules: WaveRules, limits: GuardLimits, *, changed: bool, people: int) -> bool:
@@ -105,16 +113,12 @@ def compare_sent(sent: Iterable[Sent]) -> tuple[Difference, ...]:
             continue
         gone = each.action in ("delete", "unlink", "revoke")
         if each.there == gone:
-            found.append(Difference(each.seq, each.name, _say_missing(each, gone=gone)))
+            what = each.object if each.object in ("membership", "ownership", "licence") else "record"
+            found.append(Difference(each.seq, each.name, what, "still there" if gone else "missing"))
         elif not gone:
             fields = sorted(name for name, value in each.after.items() if not _is_same(value, each.shown.get(name)))
             found += [Difference(each.seq, each.name, field) for field in fields if field in each.shown]
     return tuple(found)
-
-
-def _say_missing(sent: Sent, *, gone: bool) -> str:
-    what = sent.object if sent.object in ("membership", "ownership", "licence") else "record"
-    return f"{what} still there" if gone else f"{what} missing"
 
 
 def _is_same(written: str | None, shown: str | None) -> bool:
@@ -139,13 +143,14 @@ def say_wave_held(
     """
     parts: list[str] = []
     if differences:
-        named = ", ".join(f"{each.field} of {each.name}" for each in differences[:_NAMED])
-        more = f" and {len(differences) - _NAMED} more" if len(differences) > _NAMED else ""
-        number = f"{len(differences)} difference{'s' if len(differences) != 1 else ''}"
-        parts.append(f"the portal shows {number} from what was written ({named}{more})")
+        named = ", ".join(map(str, differences[:_NAMED]))
+        more = f" and {len(differences) - _NAMED:,} more" if len(differences) > _NAMED else ""
+        number = f"{len(differences):,} things are" if len(differences) != 1 else "1 thing is"
+        parts.append(f"{number} not in the portal as written ({named}{more})")
     if allowed is not None and failed > allowed:
-        parts.append(f"{failed} changes failed, guard.max_wave_failures allows {allowed}")
+        number = f"{failed:,} change{'s' if failed != 1 else ''} failed"
+        parts.append(f"{number} (guard.max_wave_failures allows {allowed:,})")
     if not parts:
         return ""
-    which = f"wave {wave} of {waves}" if not before else f"a wave of a run that was cut short (wave {wave} of {waves})"
+    which = f"wave {wave} of {waves}{' of an earlier run, which was cut short' if before else ''}"
     return f"{which}: {'; '.join(parts)}; {'the rest waits' if rest else 'nothing was left to wait'}"

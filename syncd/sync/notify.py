@@ -121,7 +121,7 @@ class Notifications:
             self._in_trouble = await self._deliver(channel, notify_about_unrecorded(redact_text(said)[:_LONGEST]))
 
     async def notify_expiring(self, channel: Channel, store: Store, expiring: Mapping[str, datetime]) -> None:
-        """Tell that credentials (by setting) end soon, at each stage once."""
+        """Tell that credentials (by setting) end soon or have ended, at each stage once."""
         try:
             for setting, expires_at in sorted(expiring.items()):
                 told = await self._load(store, setting)

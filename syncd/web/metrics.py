@@ -124,7 +124,10 @@ def _make_gauges(vitals: Vitals) -> Iterable[Metric]:
     yield _gauge("config_last_reload_success_timestamp_seconds", "Since when the settings are in force.", since)
     ends = {setting: time.timestamp() for setting, time in vitals.credentials.items()}
     yield _gauges(
-        "credential_expiry_timestamp_seconds", "End of a credential that ends soon.", label="setting", values=ends
+        "credential_expiry_timestamp_seconds",
+        "End of a credential that ends within 30 days, or has ended.",
+        label="setting",
+        values=ends,
     )
 
 

@@ -74,7 +74,7 @@ class Vitals(Protocol):
 
     @property
     def credentials(self) -> Mapping[str, datetime]:
-        """Return when the credentials end that end soon, by setting."""
+        """Return when the credentials end that end soon or have ended, by setting."""
         ...
 
     def now(self) -> datetime:

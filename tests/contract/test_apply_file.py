@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from syncd.logs.redaction import redact_text
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.plan.planfile import open_plan
 from syncd.sync.planning.proposal import FromFile
@@ -119,7 +120,8 @@ async def test_a_file_is_refused_when_the_portal_has_changed(world: World, by_ha
         "joined": "dora@x.com in all@grp",
         "left": "cleo@x.com in all@grp",
     }
-    assert expected[by_hand] in record.error
+    assert f"“{expected[by_hand]}”; nothing was applied" in record.error
+    assert ": “…”; nothing was applied, make the plan again" in redact_text(record.error)
     assert writes(world) == []
     assert not any(change.endswith("planned") for change in world.changes(record))
 

@@ -187,14 +187,24 @@ async def test_a_configuration_without_a_token_endpoint_is_reported(graph: FakeG
         await TokenSource(graph.make_options(), LoopClock()).fetch()
 
 
+async def test_a_refused_secret_is_named_by_the_key_that_set_it(graph: FakeGraph) -> None:
+    """Whoever wrote ``client_secret_file`` finds no ``client_secret`` in the settings to look at."""
+    kept = ClientSecret(lambda: graph.secret, "graph.client_secret_file")
+    for number, word in ((7000215, "invalid_client"), (7000222, "invalid_client"), (1234567, "unheard_of")):
+        graph.logins = [refusal(401, number, word, "That is not right.")]
+        with pytest.raises(AuthFailed, match=r"graph\.client_secret_file"):
+            await TokenSource(graph.make_options(credential=kept), LoopClock()).fetch()
+
+
 async def test_an_unusable_secret_is_told_before_asking(graph: FakeGraph) -> None:
     """A missing file and an empty value name the setting; nothing is sent."""
 
     def read_missing() -> str:
         raise FileNotFoundError(2, "No such file or directory")
 
+    missing = ClientSecret(read_missing, "graph.client_secret_file")
     with pytest.raises(AuthFailed, match=r"No such file.*client_secret_file"):
-        await TokenSource(graph.make_options(credential=ClientSecret(read_missing)), LoopClock()).fetch()
+        await TokenSource(graph.make_options(credential=missing), LoopClock()).fetch()
     with pytest.raises(AuthFailed, match="empty"):
         await TokenSource(graph.make_options(credential=ClientSecret(str)), LoopClock()).fetch()
     assert graph.forms == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,21 @@ from typing import Any
 import pytest
 import stamina
 
-from syncd.bootstrap.settings import list_credential_ends, list_expiring
+from syncd.bootstrap.checks import check_portal_credential
+from syncd.bootstrap.settings import list_credential_ends, list_expiring, make_credential
+from syncd.bootstrap.sides import make_bps_options
 from syncd.cli.commands.due import load_dates
 from syncd.clock import Clock
 from syncd.errors import Unavailable
 from syncd.graph.application import choose_end, find_secret_end
-from syncd.graph.checks.credential import judge_secret, probe_secret
+from syncd.graph.checks.credential import judge_secret, probe_credential, probe_secret
+from syncd.graph.credentials import ClientSecret
 from syncd.http import RetryPolicy
 from syncd.model.credential import SecretEnd
+from syncd.plan.report.due import tell_credential
+from syncd.plan.report.verdict import Standing, list_troubles
 from syncd.sandbox.wire.faults import Fault
+from syncd.store.reports.overview import load_overview
 from syncd.store.store import Store
 from tests.fakes.daemon import make_settings, open_new_store
 from tests.fakes.tenant import READING, Tenant, make_error
@@ -159,3 +166,51 @@ def test_the_settings_note_the_end_on_both_sides(tmp_path: Path) -> None:
     Store(database).secret_ends.save.blocking(SecretEnd("client", far), now=now)
     assert list_credential_ends(settings, database, now)["graph.client_secret"] == far
     database.close()
+
+
+def test_an_end_is_told_of_the_key_that_is_set(tmp_path: Path) -> None:
+    """A secret that a file holds goes by the key of the file: in `due`, in the advice, and to both adapters."""
+    now = Clock().now()
+    (secret := tmp_path / "secret").write_text("kept in a file")
+    settings = make_settings(
+        f"sqlite:///{tmp_path / 'store.db'}",
+        graph__tenant_id="contoso.com",
+        graph__client_id="client",
+        graph__client_secret_file=str(secret),
+        graph__client_secret_expires=f"{now:%Y-%m-%d}",
+        bps__portal_url="https://bps.example.com",
+        bps__client_id="portal",
+        bps__client_secret_file=str(secret),
+        bps__client_secret_expires=f"{now:%Y-%m-%d}",
+    )
+    with contextlib.closing(open_new_store(settings)) as database:
+        told = {each.key: each.detail for each in load_dates(settings, database, now)}
+    assert told.keys() == {"graph.client_secret_file", "bps.client_secret_file"}
+    assert "graph.client_secret_file has ended" in told["graph.client_secret_file"]
+    credential = make_credential(settings.graph)
+    assert isinstance(credential, ClientSecret)
+    graph = probe_credential(credential, now, now=now)
+    assert "write it into graph.client_secret_file (read without a restart)" in graph.remedy
+    assert "write it into bps.client_secret_file" in check_portal_credential(settings, Clock()).remedy
+    assert make_bps_options(settings).credential_setting == "bps.client_secret_file"
+
+
+def test_a_credential_that_has_ended_is_not_said_to_end_soon(world: World) -> None:
+    """Neither in the sentence of `status`, nor among the dates; what ends later is told apart."""
+    now = Clock().now()
+    past, soon = (tell_credential("x", now + timedelta(days=days), now=now).detail for days in (0, 1))
+    assert (past.startswith("the credential of x has ended"), soon) == (True, "the credential of x ends")
+    standing = Standing(
+        works=True,
+        last={"full": None, "delta": None},
+        sides=load_overview(world.database, now=now).sides,
+        held=0,
+        failing=0,
+        short={},
+        ending=1,
+        ended=2,
+    )
+    assert [each for each in list_troubles(standing) if "credential" in each] == [
+        "2 credentials have ended",
+        "1 credential ends soon",
+    ]

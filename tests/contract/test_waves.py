@@ -69,7 +69,7 @@ async def test_a_value_that_comes_back_cut_holds_the_rest(world: World) -> None:
     world.portal.cut = 4
     run = await world.sync("full")
     assert run.status == "held"
-    assert "wave 1 of 3: the portal shows 6 differences from what was written" in run.error
+    assert "wave 1 of 3: 6 things are not in the portal as written" in run.error
     assert "job_title of u" in run.error or "job_title of" in run.error
     assert "@x.com" not in run.error
     assert len(world.portal.accounts) == 3
@@ -87,7 +87,7 @@ async def test_a_membership_that_is_silently_missing_holds_the_rest(world: World
     world.portal.forgets = {"u20@x.com"}
     run = await world.sync("full")
     assert run.status == "held"
-    assert "membership missing of u20 in" in run.error
+    assert "membership of u20 in few missing" in run.error
     assert len(world.portal.accounts) == 3
     assert world.store.decisions.reject(Approval(run_id=run.id)) == run.counts["held"]
     world.portal.forgets = set()
@@ -101,7 +101,7 @@ async def test_more_failures_than_allowed_hold_the_rest(world: World) -> None:
     world.portal.refuse = {"u20@x.com"}
     run = await world.sync("full")
     assert run.status == "partial"
-    assert "failed, guard.max_wave_failures allows 0; the rest waits" in run.error
+    assert "failed (guard.max_wave_failures allows 0); the rest waits" in run.error
     assert len(world.portal.accounts) == 2
     assert run.counts["held"]
 
@@ -167,7 +167,7 @@ async def test_killed_between_two_waves_the_next_run_reads_back_first(world: Wor
     assert not [change for change in world.changes(killed) if change.endswith(" held")]
     run = await world.sync("delta")
     assert run.status == "held"
-    assert "a wave of a run that was cut short (wave 1 of 3)" in run.error
+    assert "wave 1 of 3 of an earlier run, which was cut short: " in run.error
     assert len(world.portal.accounts) == 3
     assert (await approve(world, run)).status == "succeeded"
     assert len(world.portal.accounts) == PEOPLE
@@ -336,7 +336,7 @@ async def test_only_places_that_differ_are_looked_at_one_by_one(world: World) ->
     world.rules = replace(world.rules, waves=in_waves(100))
     world.portal.forgets = {"u20@x.com"}
     run = await world.sync("full")
-    assert "the portal shows 2 differences" in run.error
+    assert "2 things are not in the portal as written" in run.error
     assert run.error.endswith("nothing was left to wait"), "what differs in the last wave is told as well"
     assert run.status == "succeeded"
     sent = [each for chunk in world.store.waves.iterate_sent(OpenWave(run.id, 1, 1)) for each in chunk]

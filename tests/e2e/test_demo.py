@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from syncd.cli.main import _COMMANDS
 from tests.e2e.program import ROOT, SECONDS
 
 
@@ -72,6 +73,8 @@ async def test_the_demo_sees_all_that_it_promises_and_cleans_up(tmp_path: Path) 
         "docs/tutorial/sandbox.md",
     ):
         assert promise in told
+    named = {word for word in _COMMANDS if re.search(rf"\bsyncd {word}\b", told)}
+    assert named == _COMMANDS.keys(), "every command has its place, or is named at the end"
     assert max(len(line) for line in told.splitlines()) <= 100
     pids = {int(pid) for pid in re.findall(r"kill -USR\d (\d+)", told)}
     assert len(pids) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,17 @@ def test_libraries_that_cannot_be_had_are_told_and_leave_nothing_half_made(
     assert "The libraries cannot be installed:" in said
     assert "nothing-of-this-name" in said
     assert not start_demo.is_installed(home, start_demo.compute_digest(lock))
+
+
+def test_the_demo_needs_nothing_that_only_tests_need() -> None:
+    """Its libraries are those of the program and of the sandbox: no test runner, no linter, no second spreadsheet."""
+    names = {
+        path.name: set(re.findall(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==", path.read_text("utf-8"), re.MULTILINE))
+        for path in start_demo.ROOT.glob("requirements*.txt")
+    }
+    wanted = names[start_demo.LOCK.name]
+    assert names["requirements.txt"] <= wanted < names["requirements-dev.txt"]
+    assert not wanted & {"pytest", "mypy", "ruff", "hypothesis", "openpyxl", "pyte", "mkdocs", "mutmut"}
 
 
 def test_an_environment_of_others_is_not_cleared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -298,7 +298,12 @@ def test_the_last_sentence_says_why_a_run_failed(capsys: pytest.CaptureFixture[s
     for level in (logging.WARNING, logging.ERROR):
         logging.getLogger().setLevel(level)
         explain_result(record)
-        assert capsys.readouterr().err == "syncd: run 3 failed: no portal for <hidden>, client_secret=********\n"
+        assert capsys.readouterr().err == (
+            "syncd: run 3 failed: no portal for <hidden>, client_secret=********\n"
+            "syncd: whom it names is left out here: 'syncd runs show 3' has it\n"
+        )
+    explain_result(replace(record, error="no portal"))
+    assert capsys.readouterr().err == "syncd: run 3 failed: no portal\n"
 
 
 def test_a_file_that_is_named_and_missing_is_refused_wherever_it_is_named() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import shutil
@@ -18,7 +19,8 @@ from sqlalchemy import update
 
 from syncd.clock import Clock
 from syncd.plan.rules import LicenceRule
-from syncd.store.schema.tables import facts, runs
+from syncd.store.db.database import open_database
+from syncd.store.schema.tables import facts, runs, source_groups
 from tests.fakes.rules import make_policy, make_rules
 from tests.fakes.world import World, open_world
 from tests.unit.desk import document, syncd
@@ -193,6 +195,19 @@ def test_a_person_at_a_time_has_accounts_groups_and_licences() -> None:
     assert max(map(len, shown.splitlines())) <= 100
     refused = syncd("explain", "Sales", "--at", day(0))
     assert (refused.exit_code, "'Sales' is a group" in refused.stderr) == (2, True)
+    with contextlib.closing(open_database("sqlite:///syncd.db")) as database, database.transaction() as connection:
+        connection.execute(update(source_groups).values(name="Sales of Łódź"))
+    refused = syncd("explain", "Sales of Łódź", "--at", day(0))
+    assert """'syncd who "Sales of Łódź" --at DATE' lists who was in it""" in refused.stderr
+
+
+@pytest.mark.usefixtures("store")
+def test_a_name_is_found_in_any_case_of_letters_that_are_not_english() -> None:
+    """The whole of it, or a part: as typed, in capitals, in small letters."""
+    with contextlib.closing(open_database("sqlite:///syncd.db")) as database, database.transaction() as connection:
+        connection.execute(update(source_groups).values(name="Żółw of Łódź"))
+    for word in ("Żółw of Łódź", "żółw", "ŁÓDŹ", "Łódź"):
+        assert document("explain", word)["source"]["id"] == "g1", word
 
 
 @pytest.mark.usefixtures("store")

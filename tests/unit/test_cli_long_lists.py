@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -124,6 +125,31 @@ async def test_a_file_has_one_row_a_change_and_one_id_a_cell(tmp_path: Path) -> 
     people = list(csv.reader(io.StringIO(syncd("users", "--state", "held", "--csv", "-").stdout)))
     assert len(people) == GONE + 1
     assert people[1][:3] == ["P 0", login(0), "held"]
+
+
+@pytest.mark.usefixtures("world")
+@pytest.mark.parametrize(
+    "command",
+    [
+        "users", "groups", "runs", "runs show 1", "held", "orphans", "licences", "due", "privileges"
+    ],
+)  # fmt: skip
+def test_every_list_is_the_same_in_both_files(command: str, tmp_path: Path) -> None:
+    """Opened again by two other libraries: the headings, then a row for each row, and no formula."""
+    csv_file, xlsx_file = tmp_path / "list.csv", tmp_path / "list.xlsx"
+    done = syncd(*command.split(), "--csv", str(csv_file), "--xlsx", str(xlsx_file))
+    assert (done.exit_code, done.stdout) == (0, ""), done.output
+    with csv_file.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.reader(file))
+    sheet = load_workbook(xlsx_file).active
+    assert sheet is not None
+    cells = [list(row) for row in sheet.iter_rows()]
+    assert [["" if cell.value is None else str(cell.value) for cell in row] for row in cells] == [
+        [re.sub(r"^(\d+)\.0$", r"\1", text) for text in row]
+        for row in rows  # a workbook has no 5.0
+    ]
+    assert {cell.data_type for row in cells for cell in row} <= {"s", "n"}
+    assert len(rows) > (command not in ("orphans", "licences", "privileges"))
 
 
 @pytest.mark.usefixtures("world")

@@ -134,7 +134,7 @@ def _dates() -> list[Due]:
         ),
         tell_hold(41, NOW, 1),
         tell_substitution("ann@x.example", "ben@x.example", NOW),
-        tell_credential("graph.certificate_file", NOW),
+        tell_credential("graph.certificate_file", NOW, now=NOW - timedelta(days=1)),
     ]
 
 

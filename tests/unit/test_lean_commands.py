@@ -32,6 +32,9 @@ FORBIDDEN = {
     "users": (*_SIDES, *_ENGINE, *_TALK, *_DRAWING),
     "groups": (*_SIDES, *_ENGINE, *_TALK, *_DRAWING),
     "due": (*_SIDES, *_ENGINE, *_TALK, *_DRAWING),
+    "status": (*(each for each in _SIDES if each != "apscheduler"), *_TALK, *_DRAWING),  # which knows the next times
+    "orphans": (*_SIDES, *_ENGINE, *_RULES, *_TALK, *_DRAWING),
+    "licences": (*_SIDES, *_ENGINE, *_TALK, *_DRAWING),
     "who Sales --at 2026-01-01": (*_SIDES, *_ENGINE, *_TALK, *_DRAWING),
     "verify": (*_SIDES, *_ENGINE, *_RULES, *_TALK, *_DRAWING),
     "explain ann@x.example": (*_SIDES, *_ENGINE, *_TALK, *_DRAWING),

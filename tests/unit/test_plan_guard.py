@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from syncd.plan.daily import Day
 from syncd.plan.guard import find_populations_to_know, hold_excess
 from tests.fakes.rules import make_limits
 
@@ -134,3 +135,24 @@ def test_so_many_owned_records_are_counted_that_one_more_would_change_nothing() 
     limits = make_limits(max_removal_percent=10, max_update_percent=0, max_daily_removal_percent=None)
     asked = find_populations_to_know({("delete", "user"): 70, ("unlink", "user"): 3, ("update", "group"): 1}, limits)
     assert asked == {"user": 701, "group": 10**15 + 1}
+
+
+def test_substitutions_of_leavers_are_told_apart_from_memberships() -> None:
+    """In each sentence and in the number: who unlinks 708 reads 708, whatever goes with them."""
+    planned = {("unlink", "membership"): 708, ("unlink", "user"): 62}
+    most = make_limits(max_removals=500, max_removal_percent=None)
+    (hold,) = hold_excess(planned, {}, most)  # type: ignore[arg-type]
+    assert (hold.count, hold.reason) == (
+        708, "708 times unlink and 62 substitutions of leavers, guard.max_removals allows 500 in a run",
+    )  # fmt: skip
+    daily = make_limits(max_removals=None, max_removal_percent=None, max_daily_removals=700)
+    day = Day(removed={("unlink", "membership"): 40, ("unlink", "user"): 7})
+    (hold,) = hold_excess(planned, {}, daily, day)  # type: ignore[arg-type]
+    assert hold.reason == (
+        "708 times unlink and 62 substitutions of leavers after 40 in the last 24 hours, guard.max_daily_removals "
+        "allows 700"
+    )
+    (hold,) = hold_excess({("unlink", "user"): 1}, {}, make_limits(max_removals=0))
+    assert (hold.count, hold.reason.partition(",")[0]) == (1, "1 substitution of leavers")
+    (hold,) = hold_excess({("unlink", "user"): 30}, {"user": 100}, make_limits())
+    assert hold.reason.startswith("substitutions for 30 of 100 owned users (30.0 %)")

@@ -56,21 +56,21 @@ def test_every_wave_has_somebody(people: int, percents: tuple[int, ...], ends: t
         (make_sent(shown={"phone": " 1 "}), None),
         (make_sent(after={"name": "ANN"}, shown={"name": "ann"}), None),
         (make_sent(after={"phone": None}, shown={"phone": None}), None),
-        (make_sent(shown={"phone": "2"}), "phone"),
-        (make_sent(shown={"phone": None}), "phone"),
+        (make_sent(shown={"phone": "2"}), "phone of id"),
+        (make_sent(shown={"phone": None}), "phone of id"),
         (make_sent(shown={"phone": "2"}, ready=False), None),
-        (make_sent(there=False, shown={}), "record missing"),
-        (make_sent(action="delete", there=True), "record still there"),
+        (make_sent(there=False, shown={}), "record of id missing"),
+        (make_sent(action="delete", there=True), "record of id still there"),
         (make_sent(action="delete", there=False, shown={}), None),
-        (make_sent(action="link", object="membership", there=False, after={}), "membership missing"),
-        (make_sent(action="unlink", object="ownership", there=True, after={}), "ownership still there"),
-        (make_sent(action="grant", object="licence", there=False, after={}), "licence missing"),
+        (make_sent(action="link", object="membership", there=False, after={}), "membership of id missing"),
+        (make_sent(action="unlink", object="ownership", there=True, after={}), "ownership of id still there"),
+        (make_sent(action="grant", object="licence", there=False, after={}), "licence of id missing"),
         (make_sent(action="revoke", object="licence", there=False, after={}), None),
     ],
 )
 def test_what_is_a_difference(sent: Sent, found: str | None) -> None:
     """Values beyond case and outer blanks, and what is there or not; nothing of what the portal still copies."""
-    assert compare_sent([sent]) == (() if found is None else (Difference(1, "id", found),))
+    assert list(map(str, compare_sent([sent]))) == ([] if found is None else [found])
 
 
 def test_the_sentence_names_wave_numbers_and_ids() -> None:
@@ -79,6 +79,6 @@ def test_the_sentence_names_wave_numbers_and_ids() -> None:
     assert say_wave_held(1, 3, differences=(), failed=2, allowed=None) == ""
     told = say_wave_held(2, 3, differences=[Difference(1, f"id{n}", "phone") for n in range(7)], failed=1, allowed=0)
     assert told == (
-        "wave 2 of 3: the portal shows 7 differences from what was written (phone of id0, phone of id1, phone of id2, "
-        "phone of id3, phone of id4 and 2 more); 1 changes failed, guard.max_wave_failures allows 0; the rest waits"
+        "wave 2 of 3: 7 things are not in the portal as written (phone of id0, phone of id1, phone of id2, "
+        "phone of id3, phone of id4 and 2 more); 1 change failed (guard.max_wave_failures allows 0); the rest waits"
     )

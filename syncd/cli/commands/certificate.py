@@ -13,6 +13,7 @@ from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_op
 from syncd.cli.screen.history import describe_end
 from syncd.cli.screen.output import format_time, print_json, print_line, print_table
 from syncd.clock import Clock
+from syncd.model.shell import quote_word
 from syncd.plan.report.certificate import CAUSES, HOW, list_open
 from syncd.plan.report.history import say_end, say_moment
 
@@ -49,7 +50,7 @@ def certificate(invocation: Invocation, *, name: str) -> None:
     from syncd.store.reports.certificate import Certificates
     from syncd.store.reports.history import History
 
-    settings, now = invocation.start(need=STORE_ONLY), Clock().now()
+    settings, now = invocation.start(need=STORE_ONLY, quiet=True), Clock().now()
     policy = make_rules(settings).policy
     with contextlib.closing(open_store(settings, create=False)) as database:
         person = _find_person(database, name)
@@ -57,7 +58,8 @@ def certificate(invocation: Invocation, *, name: str) -> None:
         left = Certificates(database).load(person, now=now)
     if left is None:
         raise NotLeft(
-            f"{name} has not left: there is nothing to certify. 'syncd explain {name}' says what this person has"
+            f"{name} has not left: there is nothing to certify. 'syncd explain {quote_word(name)}' says what this "
+            "person has"
         )
     found = list_open(
         accounts=left.accounts,

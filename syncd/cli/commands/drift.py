@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 import click
 
 from syncd.cli.options import Invocation, duration, pass_invocation, shared_options
-from syncd.cli.screen.names import name_groups, name_owners
-from syncd.cli.screen.output import ROWS_SHOWN, Stream, print_json, print_line, print_table
+from syncd.cli.screen.drift_list import HEADINGS, DriftList
+from syncd.cli.screen.lists import Listing, list_options
+from syncd.cli.screen.output import Stream, print_json, print_line
+from syncd.cli.screen.pager import paged
 from syncd.cli.screen.runs import explain_result, print_run
 
 if TYPE_CHECKING:
-    from syncd.cli.documents.lists import Difference
     from syncd.model.run import RunRecord
     from syncd.plan.drift import Drift
-    from syncd.store.db.database import Database
 
-
+_OBJECTS = ("user", "group", "membership", "ownership", "licence", "privilege")
 _LEVELS = (
     "Of privileges only what somebody took is seen: the portal tells who has something at a place, and neither the "
     "level nor the company ('syncd privileges')."
@@ -35,6 +35,10 @@ _LEVELS = (
     metavar="DURATION",
     help="Wait so long for another syncd that works on this store, or for its answer.",
 )
+@click.option(
+    "--object", "objects", multiple=True, type=click.Choice(_OBJECTS), help="List only these; may be repeated."
+)
+@list_options
 @shared_options
 @pass_invocation
 @click.pass_context
@@ -44,14 +48,18 @@ def drift(
     *,
     answer: Literal["revert", "adopt"] | None,
     wait: timedelta | None,
+    objects: tuple[str, ...],
+    listing: Listing,
 ) -> None:
     """Read the portal and tell what was changed by hand: fields, memberships, and records that were removed.
 
-    Without an option nothing is changed anywhere, and beside a working daemon the daemon looks.
+    Without --revert or --adopt nothing is changed anywhere, and beside a working daemon the daemon looks. What --revert
+    would leave as it is, since nobody wants it any more or a rule forbids it, is listed apart with the reason.
 
     \b
     Examples:
       syncd drift
+      syncd drift --object membership --xlsx drift.xlsx
       syncd drift --revert
     """
     from syncd.bootstrap.rules import make_rules
@@ -65,20 +73,30 @@ def drift(
     from syncd.sync.planning.drift import DriftCheck, iterate_known_drift
     from syncd.sync.planning.kept_by_hand import list_ours
 
+    if objects and answer is not None:
+        raise click.UsageError(f"--object chooses what is listed, and --{answer} is about all of it: leave one out")
     settings = invocation.start()
     database = open_store(settings, create=False)
-
+    rules = make_rules(settings)
     aside = Aside()
 
-    def tell(found: Iterator[list[Drift]]) -> None:
-        entries = name_owners(database, found)
-        with aside.printing():
-            if invocation.json:
-                print_json(Stream(describe_drift(entry, owner) for entry, owner in entries))
-            else:
-                _print_drift(database, entries)
-                if settings.privileges or Store(database).privileges.are_ours.blocking():
-                    print_line(_LEVELS)
+    def load() -> Iterator[list[Drift]]:
+        return iterate_known_drift(Store(database), list_ours(rules))
+
+    found = DriftList(database=database, rules=rules, load=load, objects=objects)
+
+    def tell() -> None:
+        if invocation.json:
+            print_json(Stream(listing.take(found.describe())))
+        elif not listing.export(HEADINGS, found.iterate_cells):
+            found.print(listing)
+            if settings.privileges or Store(database).privileges.are_ours.blocking():
+                print_line(_LEVELS)
+
+    def tell_before(_: Iterator[list[Drift]]) -> None:
+        if answer is not None:  # before anything is done about it
+            with aside.printing():
+                tell()
 
     def carry_out(patience: timedelta | None) -> RunRecord:
         return execute(
@@ -86,7 +104,7 @@ def drift(
             database,
             RunRequest(pull="none", trigger="cli", retry_failed=True),
             wait=patience,
-            proposal=DriftCheck(answer or "report", tell),
+            proposal=DriftCheck(answer or "report", tell_before),
             aside=aside,
         )
 
@@ -98,52 +116,16 @@ def drift(
                 raise
             if has_working_daemon(database):
                 record = ask_daemon(settings, database, "drift", wait=wait)
-                if record.status == "succeeded":
-                    tell(iterate_known_drift(Store(database), list_ours(make_rules(settings))))
             elif wait is None:
                 raise
             else:
                 record = carry_out(wait)
-        if answer == "revert" and not invocation.json:
+        if answer is None and record.status == "succeeded":
+            with paged():  # nobody waits for the store while somebody reads
+                tell()
+        elif answer == "revert" and not invocation.json and listing.csv != "-":
             print_run(database, record)
     finally:
         database.close()
     explain_result(record)
     context.exit(find_exit_code(record))
-
-
-def describe_drift(entry: Drift, owner: str | None) -> Difference:
-    """Return one difference as its JSON document has it. ``owner``: the login of the person, or the group's name."""
-    return {
-        "object": entry.object,
-        "bps_id": entry.bps_id,
-        "field": entry.field,
-        "ours": entry.ours,
-        "theirs": entry.theirs,
-        "source_id": entry.source_id,
-        "owner": owner,
-    }
-
-
-def _print_drift(database: Database, entries: Iterable[tuple[Drift, str | None]]) -> None:
-    shown: list[tuple[str, ...]] = []
-    more = 0
-    for entry, owner in entries:
-        if len(shown) < ROWS_SHOWN:
-            ours, theirs = entry.ours or "–", entry.theirs or "–"
-            shown.append((entry.object, entry.bps_id, entry.field, ours, theirs, owner or "gone from the tenant"))
-        else:
-            more += 1
-    if not shown:
-        print_line(
-            "Nothing was changed by hand. (Memberships that syncd wrote within the last hour are judged later: the "
-            "portal may not show them yet.)"
-        )
-        return
-    print_line(f"Changed by hand since syncd's last write: {len(shown) + more:,}")
-    print_table(
-        (("object", 3), ("bps id", 8), ("field", 3), ("ours", 8), ("theirs", 8), ("owned for", 8)),
-        name_groups(database, shown, kind=0),
-    )
-    if more:
-        print_line(f"… and {more:,} more; --json shows all")

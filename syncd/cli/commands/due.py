@@ -99,7 +99,7 @@ def load_dates(settings: Settings, database: Database, now: datetime, *, until: 
     from syncd.store.reports.due import load_due
 
     known = list_credential_ends(settings, database, now)
-    ends = [tell_credential(name, ends_at) for name, ends_at in known.items()]
+    ends = [tell_credential(name, ends_at, now=now) for name, ends_at in known.items()]
     entries = [*load_due(database, make_rules(settings), now=now, until=until or now + AHEAD), *ends]
     return sorted(entry for entry in entries if until is None or entry.at <= until)
 

@@ -11,6 +11,7 @@ from syncd.cli.options import STORE_ONLY, Invocation
 from syncd.cli.screen.history import describe_end, parse_date
 from syncd.cli.screen.output import format_time, print_json, print_line, print_table
 from syncd.clock import Clock
+from syncd.model.shell import quote_word
 from syncd.plan.report.history import say_end, say_moment
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def _find_accounts(database: Database, history: History, name: str, asked: Asked
         return history.load_records("user", key=key, asked=asked), [key]
     person = found[0] if len(found) == 1 else find_object(database, name)
     if person.kind == "group":
-        raise UnknownObject(f"'{name}' is a group: 'syncd who {name} --at DATE' lists who was in it")
+        raise UnknownObject(f"'{name}' is a group: 'syncd who {quote_word(name)} --at DATE' lists who was in it")
     accounts = history.load_records("user", source=person.key, asked=asked)
     return accounts, list(dict.fromkeys(each.key for each in accounts))
 

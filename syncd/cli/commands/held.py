@@ -397,13 +397,14 @@ def _iterate_whole(listed: ChangeList) -> Iterator[tuple[PlannedChange, str, str
 def _print_held(settings: Settings, database: Database, listed: ChangeList, listing: Listing) -> None:
     """Print once per kind which limit withholds it, and once per reason why it is wanted."""
     from syncd.plan.daily import describe_allowances as tell_allowances
+    from syncd.plan.report.counts import group_holds
     from syncd.store.store import Store
 
     run_id = listed.run_id
     told = _describe_hold(database, run_id)
     print_line(f"Run {run_id} holds changes until {told['expires_at']}, the oldest of them since {told['since']}:")
-    for action, number, reason in Store(database).plans.load_holds(run_id):
-        print_line(f"  {action} {number:,}: {reason}")
+    for reason, kinds in group_holds(Store(database).plans.load_holds(run_id)).items():
+        print_line(f"  {', '.join(f'{action} {number:,}' for action, number in kinds)}: {reason}")
     for line in tell_allowances(Store(database).plans.load_allowances.blocking(now=Clock().now())):
         print_line(f"  {line}")
     listed.print(listing)

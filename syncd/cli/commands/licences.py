@@ -65,7 +65,7 @@ def licences(invocation: Invocation, *, as_if: Path | None, listing: Listing) ->
     from syncd.bootstrap.store import open_store
     from syncd.store.reports.licences import load_licence_use
 
-    settings = invocation.start(need=STORE_ONLY)
+    settings = invocation.start(need=STORE_ONLY, quiet=True)
     with contextlib.closing(open_store(settings, create=False)) as database:
         used = load_licence_use(database, [rule.type for rule in settings.licences])
         if as_if is not None:

@@ -18,6 +18,7 @@ from syncd.cli.screen.pager import paged
 from syncd.cli.screen.people import find_object
 from syncd.clock import Clock
 from syncd.model.kinds import RecordKind
+from syncd.model.shell import quote_word
 
 if TYPE_CHECKING:
     from syncd.store.db.database import Database
@@ -52,7 +53,7 @@ def orphans(invocation: Invocation, *, orphan_class: str | None, listing: Listin
     from syncd.bootstrap.store import open_store
     from syncd.store.reports.orphans import find_last_reading, iterate_orphans
 
-    with contextlib.closing(open_store(invocation.start(need=STORE_ONLY), create=False)) as database:
+    with contextlib.closing(open_store(invocation.start(need=STORE_ONLY, quiet=True), create=False)) as database:
         seen = find_last_reading(database)
 
         def iterate() -> Iterator[Orphan]:
@@ -119,10 +120,11 @@ def link(invocation: Invocation, *, who: str, bps_id: str, wait: timedelta | Non
             print_line(f"{spelled} is the record of {who} already.")
             return
         if owned:
-            raise click.UsageError(f"{who} has a record, {owned[0]}: let go of it first, 'syncd release {owned[0]}'")
+            let_go = f"'syncd release {quote_word(owned[0])}'"
+            raise click.UsageError(f"{who} has a record, {owned[0]}: let go of it first, {let_go}")
         if record.origin is not None:
             raise click.UsageError(
-                f"{spelled} is ours for somebody else: let go of it first, 'syncd release {spelled}'"
+                f"{spelled} is ours for somebody else: let go of it first, 'syncd release {quote_word(spelled)}'"
             )
         if spelled.casefold() in {name.casefold() for name in settings.scope.protect}:
             raise click.UsageError(f"{spelled} is on the protect list (scope.protect)")

@@ -22,6 +22,7 @@ from syncd.cli.screen.plan_file import check_place, write_plan
 from syncd.cli.screen.runs import explain_result
 from syncd.model.kinds import RECORD_KINDS
 from syncd.model.reason import Cause
+from syncd.model.shell import quote_word
 
 if TYPE_CHECKING:
     from syncd.config import Settings
@@ -108,7 +109,7 @@ def plan(
     finally:
         database.close()
     if made and out is not None:
-        click.echo(f"syncd: the plan is in {out}; 'syncd apply {out}' does exactly that", err=True)
+        click.echo(f"syncd: the plan is in {out}; 'syncd apply {quote_word(str(out))}' does exactly that", err=True)
     if not made or record.status == "partial":
         explain_result(record)
     context.exit(0 if made else find_exit_code(record))

@@ -45,7 +45,7 @@ def privileges(invocation: Invocation, *, listing: Listing) -> None:
     from syncd.sync.portal.privileges import recall_rules
 
     # Without its rules everything would be told as given by none.
-    settings = invocation.start(need=STORE_ONLY, refuse_privileges=True)
+    settings = invocation.start(need=STORE_ONLY, refuse_privileges=True, quiet=True)
     rules = make_rules(settings)
     with contextlib.closing(open_store(settings, create=False)) as database:
         store = Store(database)

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from syncd.cli.commands.undo import count_changes, describe_proposal, print_left, print_planned
 from syncd.cli.options import Invocation, duration, pass_invocation, shared_options
+from syncd.cli.screen.change_list import HEADINGS
+from syncd.cli.screen.lists import Listing, list_options
 from syncd.cli.screen.output import print_json, print_line
+from syncd.cli.screen.pager import paged
+from syncd.cli.screen.proposal import describe_proposal, list_proposal, print_proposal
 from syncd.cli.screen.runs import explain_result, print_run
 
 if TYPE_CHECKING:
@@ -25,11 +28,18 @@ _AS_IT_SHOULD_BE = "The portal shows what syncd has written: nothing was lost."
 @click.option(
     "--wait", type=duration, metavar="DURATION", help="Wait so long for another syncd that works on this store."
 )
+@list_options
 @shared_options
 @pass_invocation
 @click.pass_context
 def replay(
-    context: click.Context, invocation: Invocation, *, write: bool, dismiss: bool, wait: timedelta | None
+    context: click.Context,
+    invocation: Invocation,
+    *,
+    write: bool,
+    dismiss: bool,
+    wait: timedelta | None,
+    listing: Listing,
 ) -> None:
     """Plan what was lost since a portal went back in time: a backup was restored, or an older copy answers.
 
@@ -51,9 +61,15 @@ def replay(
     database = open_store(settings, create=False)
     proposal = Replay()
 
+    def tell(run_id: int) -> None:
+        if proposal.found is None and not listing.exports:
+            print_line(_AS_IT_SHOULD_BE)
+        elif not listing.export(HEADINGS, list_proposal(database, run_id).iterate_cells):
+            _print_plan(database, run_id, proposal.found, listing, dry_run=not write)
+
     def show(run_id: int) -> None:
-        if not invocation.json:
-            _print_plan(database, run_id, proposal.found, dry_run=not write)
+        if write and not invocation.json:
+            tell(run_id)
 
     try:
         record = execute(
@@ -64,12 +80,16 @@ def replay(
             proposal=proposal,
             shown=show,
         )
-        if dismiss and record.status in ("succeeded", "held"):
-            _dismiss(database, quiet=invocation.json)
         if invocation.json:
-            print_json({**describe_proposal(database, record), "restored": describe_restored(proposal.found)})
-        elif write and proposal.found is not None:
+            described = describe_proposal(database, record, listing)
+            print_json({**described, "restored": describe_restored(proposal.found)})
+        elif write and proposal.found is not None and listing.csv != "-":
             print_run(database, record)
+        elif not write and record.status in ("succeeded", "held"):
+            with paged():  # nobody waits for the store while somebody reads
+                tell(record.id)
+        if dismiss and record.status in ("succeeded", "held"):
+            _dismiss(database, quiet=invocation.json or listing.csv == "-")
     finally:
         database.close()
     explain_result(record)
@@ -92,15 +112,11 @@ def _dismiss(database: Database, *, quiet: bool) -> None:
         print_line("Dismissed: the next run compares the whole portal with the tenant, within the guard, as always.")
 
 
-def _print_plan(database: Database, run_id: int, found: Restored | None, *, dry_run: bool) -> None:
-    if found is None:
-        print_line(_AS_IT_SHOULD_BE)
-        return
-    print_line(
-        f"The portal went back in time: {found.lost:,} of {found.written:,} things that syncd has written since "
-        f"{found.since:%Y-%m-%d %H:%M} UTC are as they were before."
-    )
-    print_left(database, run_id, "Lost, and left as it is")
-    print_planned(database, run_id, dry_run=dry_run)
-    if not count_changes(database, run_id, "planned") and not count_changes(database, run_id, "held"):
-        print_line("Nothing of it is to be written again.")
+def _print_plan(database: Database, run_id: int, found: Restored | None, listing: Listing, *, dry_run: bool) -> None:
+    if found is not None:
+        print_line(
+            f"The portal went back in time: {found.lost:,} of {found.written:,} things that syncd has written since "
+            f"{found.since:%Y-%m-%d %H:%M} UTC are as they were before."
+        )
+    nothing = "Nothing of it is to be written again."
+    print_proposal(database, run_id, listing, left="Lost, and left as it is", nothing=nothing, dry_run=dry_run)

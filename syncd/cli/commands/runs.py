@@ -78,8 +78,8 @@ def runs(
         if invocation.json:
             print_json(Stream(describe_run(record) for record in log.iterate_runs(chosen, limit=most)))
             return
-        everything = log.iterate_runs(chosen, limit=listing.limit)
-        if listing.export([heading for heading, _ in COLUMNS], lambda: map(_make_cells, everything)):
+        headings = [heading for heading, _ in COLUMNS]
+        if listing.export(headings, lambda: map(_make_cells, log.iterate_runs(chosen, limit=listing.limit))):
             return
         counts = log.count_runs(chosen)
         total = sum(counts.values())

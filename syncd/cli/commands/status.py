@@ -59,6 +59,8 @@ class _Picture:
         from syncd.plan.report.verdict import Standing, list_troubles
 
         overview = self.overview
+        credentials = [entry.at for entry in self.due if entry.what == "credential"]
+        ended = sum(at <= self.now for at in credentials)
         return list_troubles(
             Standing(
                 works=overview.role == "daemon" or (overview.role == "standby" and bool(overview.daemons)),
@@ -67,7 +69,8 @@ class _Picture:
                 held=sum(number for _, number, _, _ in self.holds),
                 failing=overview.failing,
                 short={use.type: use.waiting for use in self.licences if use.waiting},
-                credentials=sum(entry.what == "credential" for entry in self.due),
+                ending=len(credentials) - ended,
+                ended=ended,
             )
         )
 

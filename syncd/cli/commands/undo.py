@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from syncd.cli.options import Invocation, duration, pass_invocation, shared_options
-from syncd.cli.screen.changes import describe_change, describe_values
-from syncd.cli.screen.names import name_groups
-from syncd.cli.screen.output import Stream, format_time, print_json, print_line, print_table, take_shown
+from syncd.cli.screen.change_list import HEADINGS
+from syncd.cli.screen.lists import Listing, list_options
+from syncd.cli.screen.output import format_time, print_json, print_line
+from syncd.cli.screen.pager import paged
+from syncd.cli.screen.proposal import count_left, describe_proposal, list_proposal, print_proposal
 from syncd.cli.screen.runs import explain_result, find_run, print_run
+from syncd.model.change import Action
 
 if TYPE_CHECKING:
-    from syncd.model.change import OutcomeStatus, PlannedChange
     from syncd.model.run import RunRecord
-    from syncd.store.db.database import Database
-
-COLUMNS = (("action", 2), ("object", 3), ("bps id", 8), ("member", 8), ("values", 12))
 
 
 @click.command("undo")
@@ -29,6 +27,14 @@ COLUMNS = (("action", 2), ("object", 3), ("bps id", 8), ("member", 8), ("values"
 @click.option(
     "--wait", type=duration, metavar="DURATION", help="Wait so long for another syncd that works on this store."
 )
+@click.option(
+    "--action",
+    "actions",
+    multiple=True,
+    type=click.Choice(get_args(Action)),
+    help="With --dry-run: list only changes of this action; may be repeated.",
+)
+@list_options
 @shared_options
 @pass_invocation
 @click.pass_context
@@ -40,16 +46,20 @@ def undo(
     dry_run: bool,
     delete_created: bool,
     wait: timedelta | None,
+    actions: tuple[Action, ...],
+    listing: Listing,
 ) -> None:
     """Undo run RUN, as far as what it did still stands; the guard looks at it like at any plan.
 
     RUN is a number of 'syncd runs', or 'last': the newest run that changed something and is itself no undo.
 
-    What cannot be undone, or was changed again since, is said before anything is written.
+    What cannot be undone, or was changed again since, is said before anything is written. So is the whole plan; a file
+    has it without the limits of a screen, and does not keep it from being carried out.
 
     \b
     Examples:
       syncd undo 412 --dry-run
+      syncd undo 412 --dry-run --action unlink --xlsx undo.xlsx
       syncd undo last
     """
     from syncd.bootstrap.store import open_store
@@ -57,20 +67,35 @@ def undo(
     from syncd.model.run import RunRequest, find_exit_code
     from syncd.sync.planning.undo import Undo
 
+    if actions and not dry_run:
+        raise click.UsageError("--action chooses what is listed, and all of the run is undone: add --dry-run to look")
     settings = invocation.start()
     database = open_store(settings, create=False)
     try:
         wanted = find_run(database, run, changing=True)
         _check(wanted)
-        if invocation.json:
+        if invocation.json or listing.csv == "-":
             click.echo(f"syncd: {_name(wanted)}", err=True)
         else:
             print_line(_name(wanted))
 
+        def tell(run_id: int) -> None:
+            if listing.export(HEADINGS, list_proposal(database, run_id, actions=actions).iterate_cells):
+                return
+            print_proposal(
+                database,
+                run_id,
+                listing,
+                left=f"Cannot be undone, or is left as it is, of run {wanted.id}",
+                nothing=f"Nothing of run {wanted.id} is left to undo.",
+                dry_run=dry_run,
+                actions=actions,
+            )
+
         def say(run_id: int) -> None:
-            if not invocation.json:
-                _print_plan(database, run_id, wanted, dry_run=dry_run)
-            elif left := count_changes(database, run_id, "dropped"):
+            if not invocation.json and not dry_run:
+                tell(run_id)
+            elif invocation.json and (left := count_left(database, run_id)):
                 click.echo(f"syncd: {left:,} changes of run {wanted.id} cannot be undone, see 'skipped'", err=True)
 
         record = execute(
@@ -82,9 +107,12 @@ def undo(
             shown=say,
         )
         if invocation.json:
-            print_json(describe_proposal(database, record))
-        elif not dry_run:
+            print_json(describe_proposal(database, record, listing, actions=actions))
+        elif not dry_run and listing.csv != "-":
             print_run(database, record)
+        elif dry_run and record.status in ("succeeded", "held"):
+            with paged():  # nobody waits for the store while somebody reads
+                tell(record.id)
     finally:
         database.close()
     explain_result(record)
@@ -108,112 +136,3 @@ def _check(record: RunRecord) -> None:
         raise click.BadParameter(f"run {record.id} only planned: there is nothing to undo", param_hint="RUN")
     if record.status == "running":
         raise click.BadParameter(f"run {record.id} is still going on", param_hint="RUN")
-
-
-# ---- output ---------------------------------------------------------------------------------------------------------
-
-
-def describe_proposal(database: Database, record: RunRecord) -> dict[str, object]:
-    """Return the document of a plan that sets something back; it is also that of its outcomes, once it was applied."""
-    every: tuple[OutcomeStatus, ...] = ("planned", "started", "done", "failed")
-    return {
-        "id": record.id,
-        "changes": Stream(
-            {**describe_change(planned), "outcome": planned.status}
-            for planned in iterate_changes(database, record.id, every)
-        ),
-        "counts": _count_actions(database, record.id),
-        "skipped": Stream(
-            {**describe_change(planned), "source_id": None, "reason": planned.error.text}
-            for planned in iterate_changes(database, record.id, ("dropped",))
-        ),
-        "held": Stream(
-            {**describe_change(planned), "reason": planned.error.text}
-            for planned in iterate_changes(database, record.id, ("held",))
-        ),
-        "deferred": Stream(
-            {**describe_change(planned), "reason": planned.error.text}
-            for planned in iterate_changes(database, record.id, ("deferred",))
-        ),
-    }
-
-
-def _count_actions(database: Database, run_id: int) -> dict[str, int]:
-    from syncd.store.store import Store
-
-    found: dict[str, int] = {}
-    for (action, _, status), number in sorted(Store(database).plans.count_outcomes.blocking(run_id).items()):
-        if status not in ("dropped", "held", "deferred"):
-            found[action] = found.get(action, 0) + number
-    return found
-
-
-def iterate_changes(database: Database, run_id: int, statuses: tuple[OutcomeStatus, ...]) -> Iterator[PlannedChange]:
-    """Yield the changes of a run that ended in one of these ways."""
-    from syncd.store.store import Store
-
-    for chunk in Store(database).plans.iterate_changes(run_id, statuses=statuses):
-        for planned, _, _ in chunk:
-            yield planned
-
-
-def count_changes(database: Database, run_id: int, status: OutcomeStatus) -> int:
-    """Return how many changes of a run ended in one way."""
-    from syncd.store.store import Store
-
-    return sum(
-        number for key, number in Store(database).plans.count_outcomes.blocking(run_id).items() if key[2] == status
-    )
-
-
-def print_left(database: Database, run_id: int, heading: str) -> None:
-    """Print what a plan leaves alone, and why."""
-    left = count_changes(database, run_id, "dropped")
-    if not left:
-        return
-    print_line(f"{heading}: {left:,}")
-    rows = (
-        (planned.change.action, planned.change.object, planned.change.bps_id, planned.change.target, planned.error.text)
-        for planned in iterate_changes(database, run_id, ("dropped",))
-    )
-    shown, hidden = take_shown(rows, left)
-    columns = (("was", 2), ("object", 3), ("bps id", 8), ("member", 8), ("why", 14))
-    print_table(columns, name_groups(database, shown, kind=1))
-    if hidden:
-        print_line(f"{hidden:,} more are not shown: 'syncd runs show {run_id} --json' has all of them.")
-
-
-def print_planned(database: Database, run_id: int, *, dry_run: bool = False) -> None:
-    """Print what a plan is about to do, and what the guard withholds of it."""
-    held = "Would be held for approval" if dry_run else "Held for approval"
-    headings: dict[OutcomeStatus, str] = {
-        "planned": "Would be done" if dry_run else "To be done",
-        "held": held,
-        "deferred": "Not possible now",
-    }
-    for status, heading in headings.items():
-        number = count_changes(database, run_id, status)
-        if not number:
-            continue
-        print_line(f"{heading}: {number:,}")
-        rows = (
-            (
-                planned.change.action,
-                planned.change.object,
-                planned.change.bps_id,
-                planned.change.target,
-                "; ".join(part for part in (planned.error.text, describe_values(planned.change)) if part),
-            )
-            for planned in iterate_changes(database, run_id, (status,))
-        )
-        shown, hidden = take_shown(rows, number)
-        print_table(COLUMNS, name_groups(database, shown, kind=1))
-        if hidden:
-            print_line(f"{hidden:,} more are not shown: 'syncd runs show {run_id} --json' has all of them.")
-
-
-def _print_plan(database: Database, run_id: int, wanted: RunRecord, *, dry_run: bool) -> None:
-    print_left(database, run_id, f"Cannot be undone, or is left as it is, of run {wanted.id}")
-    print_planned(database, run_id, dry_run=dry_run)
-    if not count_changes(database, run_id, "planned") and not count_changes(database, run_id, "held"):
-        print_line(f"Nothing of run {wanted.id} is left to undo.")

@@ -128,6 +128,10 @@ class Difference(TypedDict):
     theirs: str | None
     source_id: str | None
     owner: str | None
+    left: Annotated[
+        str | None,
+        Meta(description="Why `--revert` leaves it as it is, a reason as a person reads it; null: it does not."),
+    ]
 
 
 class Privilege(TypedDict):

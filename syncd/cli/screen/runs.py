@@ -140,8 +140,11 @@ def explain_result(record: RunRecord) -> None:
 
     if record.error:
         reason = printable(redact_text(record.error, personal=sys.stderr.isatty()))
+        left_out = reason != printable(redact_text(record.error, personal=True))
         verb = "would hold changes back" if (record.kind, record.status) == ("plan", "held") else _verbs[record.status]
         click.echo(f"syncd: run {record.id} {verb}: {reason}", err=True)
+        if left_out and record.status not in ("held", "partial"):
+            click.echo(f"syncd: whom it names is left out here: 'syncd runs show {record.id}' has it", err=True)
     if record.status in ("held", "partial"):
         click.echo(f"syncd: 'syncd runs show {record.id}' shows each change and its reason", err=True)
     held = record.status == "held" or (record.status == "partial" and record.counts.get("held"))

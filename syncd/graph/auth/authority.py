@@ -17,9 +17,9 @@ _ANSWER_BYTES = 1 << 20
 def open_authority(options: GraphOptions, clock: Clock) -> HttpClient:
     """Return the client for the authority, to be opened."""
     limits = HttpOptions(
-        address_setting="graph.authority_url (if you set one), graph.proxy_url, and the network from here to that host",
+        address_setting=f"graph.authority_url (if you set one), {options.proxy_setting}, and the network from here",
         ca_setting="graph.ca_file",
-        proxy_setting="graph.proxy_url",
+        proxy_setting=options.proxy_setting,
         ca_file=options.ca_file,
         proxy_url=options.proxy_url,
         concurrency=1,

@@ -43,7 +43,8 @@ def load_certificate(credential: ClientCertificate) -> SigningCertificate:
     """
     content = _read(credential)
     password = _reveal_password(credential)
-    key, certificates = _open_pem(content, password) if b"-----BEGIN " in content else _open_pfx(content, password)
+    open_file = _open_pem if b"-----BEGIN " in content else _open_pfx
+    key, certificates = open_file(content, password, credential.unlock_setting)
     if isinstance(key, EllipticCurvePrivateKey):
         raise AuthFailed(f"{_SETTING} holds an EC key, and Microsoft Entra ID accepts RSA only; {_REMEDY}")
     if not isinstance(key, RSAPrivateKey):
@@ -77,15 +78,15 @@ def _reveal_password(credential: ClientCertificate) -> bytes | None:
     return credential.reveal_password().encode() or None
 
 
-def _open_pem(content: bytes, password: bytes | None) -> tuple[Any, Sequence[x509.Certificate]]:
+def _open_pem(content: bytes, password: bytes | None, setting: str) -> tuple[Any, Sequence[x509.Certificate]]:
     locked = b"-----BEGIN ENCRYPTED PRIVATE KEY-----" in content or b"4,ENCRYPTED" in content
     if locked and password is None:
-        raise AuthFailed(f"the private key in {_SETTING} is encrypted; set graph.certificate_password")
+        raise AuthFailed(f"the private key in {_SETTING} is encrypted; set {setting}")
     try:
         # A password for a key that has none is refused by the library and harmless to us.
         key = load_pem_private_key(content, password if locked else None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        hint = "check graph.certificate_password" if locked else "the file must hold the key as PEM, unencrypted"
+        hint = f"check {setting}" if locked else "the file must hold the key as PEM, unencrypted"
         raise AuthFailed(f"the private key in {_SETTING} cannot be opened; {hint}") from error
     try:
         return key, x509.load_pem_x509_certificates(content)
@@ -95,11 +96,11 @@ def _open_pem(content: bytes, password: bytes | None) -> tuple[Any, Sequence[x50
         ) from error
 
 
-def _open_pfx(content: bytes, password: bytes | None) -> tuple[Any, Sequence[x509.Certificate]]:
+def _open_pfx(content: bytes, password: bytes | None, setting: str) -> tuple[Any, Sequence[x509.Certificate]]:
     try:
         key, own, others = pkcs12.load_key_and_certificates(content, password)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        hint = "check graph.certificate_password" if password else "set graph.certificate_password if it has one"
+        hint = f"check {setting}" if password else f"set {setting} if it has one"
         raise AuthFailed(f"{_SETTING} cannot be opened as PEM or PFX; {hint}") from error
     if key is None:
         raise AuthFailed(f"{_SETTING} holds no private key; export the PFX file together with its key")

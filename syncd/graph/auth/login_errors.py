@@ -127,9 +127,16 @@ def explain_refusal(response: Response, *, options: GraphOptions, clock: Clock) 
     else:
         advice = next((_BY_NUMBER[number] for number in numbers if number in _BY_NUMBER), None)
         advice = advice or _advise_by_word(word, options.credential)
-        error = AuthFailed(f"{said}; check {advice.setting}: {advice.remedy}", status=status, code=code)
+        setting = _name_setting(advice, options.credential)
+        error = AuthFailed(f"{said}; check {setting}: {advice.remedy}", status=status, code=code)
     error.own = told.own
     return error
+
+
+def _name_setting(advice: _Advice, credential: Credential) -> str:
+    """Return the setting to look at; a secret goes by the key by which it was set."""
+    secret = advice in (_NEW_SECRET, _EXPIRED_SECRET) and isinstance(credential, ClientSecret)
+    return credential.setting if secret and isinstance(credential, ClientSecret) else advice.setting
 
 
 def _advise_by_word(word: str, credential: Credential) -> _Advice:
@@ -138,7 +145,7 @@ def _advise_by_word(word: str, credential: Credential) -> _Advice:
         return _BY_WORD[word]
     match credential:
         case ClientSecret():
-            advice, key = _NEW_SECRET, "graph.client_secret"
+            advice, key = _NEW_SECRET, credential.setting
         case ClientCertificate():
             advice, key = _CERTIFICATE, "graph.certificate_file"
         case FederatedToken():

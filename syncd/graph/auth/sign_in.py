@@ -36,9 +36,9 @@ _NUMBER = re.compile(r"AADSTS(\d{4,9})")
 _ANSWER_BYTES = 4 << 20
 _PAGES = 20
 _HINTS = {
-    "7000215": "web.client_secret is not that of the application web.client_id",
-    "7000222": "the secret of the application web.client_id has ended: make a new one, see web.client_secret_file",
-    "7000218": "web.client_secret is missing, or the application is registered as a public client",
+    "7000215": "{secret} is not that of the application web.client_id",
+    "7000222": "the secret of the application web.client_id has ended: make a new one, see {secret}",
+    "7000218": "{secret} is missing, or the application is registered as a public client",
     "700016": "web.client_id is not an application of this tenant",
     "50011": "the address of web.external_url with /signed-in is no redirect URI of the application web.client_id",
     "50105": "the application web.client_id wants people to be assigned to it, and this one is not",
@@ -62,6 +62,8 @@ class SignInOptions:
     graph_url: str
     ca_file: Path | None
     proxy_url: str | None = field(repr=False)
+    credential_setting: str = "web.client_secret"
+    proxy_setting: str = "graph.proxy_url"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ async def complete(options: SignInOptions, clock: Clock, *, flow: str, answer: M
         finally:
             bridge.close()
         if "error" in told:
-            raise SignInRefused(_explain(told))
+            raise SignInRefused(_explain(told, options.credential_setting))
         id_token, token = told.get("id_token"), told.get("access_token")
         if not isinstance(id_token, str) or not isinstance(token, str) or not token.isascii():
             raise ProtocolError(f"{SIDE} answered without an id token or without an access token")
@@ -297,9 +299,9 @@ def _make_configuration_url(options: SignInOptions) -> URL:
 
 def _open(options: SignInOptions, clock: Clock) -> AbstractAsyncContextManager[HttpClient]:
     limits = HttpOptions(
-        address_setting="graph.authority_url (if you set one), graph.proxy_url, and the network from here to that host",
+        address_setting=f"graph.authority_url (if you set one), {options.proxy_setting}, and the network from here",
         ca_setting="graph.ca_file",
-        proxy_setting="graph.proxy_url",
+        proxy_setting=options.proxy_setting,
         ca_file=options.ca_file,
         proxy_url=options.proxy_url,
         concurrency=2,
@@ -336,9 +338,9 @@ def _expect_https(configuration: Mapping[str, Any], name: str) -> URL:
     return url
 
 
-def _explain(told: Mapping[str, Any]) -> str:
+def _explain(told: Mapping[str, Any], secret: str) -> str:
     """Return why the tenant refused: its words may name somebody, so that only kind and number are told."""
     kind = re.sub(r"[^a-z_]", "", str(told.get("error", "")))[:60]
     number = _NUMBER.search(str(told.get("error_description", "")))
-    hint = f": {_HINTS[number[1]]}" if number and number[1] in _HINTS else ""
+    hint = f": {_HINTS[number[1]].format(secret=secret)}" if number and number[1] in _HINTS else ""
     return f"the tenant refused the sign-in ({kind}{f', {number[0]}' if number else ''}){hint}"

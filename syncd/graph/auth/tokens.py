@@ -214,11 +214,9 @@ def _read_secret(credential: ClientSecret) -> str:
     try:
         secret = credential.reveal()
     except OSError as error:
-        raise AuthFailed(
-            f"the client secret cannot be read ({error.strerror}); check graph.client_secret_file"
-        ) from error
+        raise AuthFailed(f"the client secret cannot be read ({error.strerror}); check {credential.setting}") from error
     if not secret:
-        raise AuthFailed("the client secret is empty; check graph.client_secret or graph.client_secret_file")
+        raise AuthFailed(f"the client secret is empty; check {credential.setting}")
     return secret
 
 

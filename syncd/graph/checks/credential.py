@@ -29,10 +29,12 @@ def find_end(credential: Credential) -> datetime | None:
         return None  # every run and 'syncd check' say so
 
 
-async def probe_secret(client: GraphClient, known: datetime | None, *, now: datetime) -> Probe:
+async def probe_secret(
+    client: GraphClient, known: datetime | None, *, now: datetime, setting: str = "graph.client_secret"
+) -> Probe:
     """Say when the client secret ends, by our own record in the tenant where we may read it, else as ``known``.
 
-    Raises no RemoteError.
+    ``setting``: the key by which it was set. Raises no RemoteError.
     """
     try:
         found = await fetch_secret_end(client, now=now, retry=PATIENCE)
@@ -45,11 +47,9 @@ async def probe_secret(client: GraphClient, known: datetime | None, *, now: date
         said = "by the application's own record"
         if known is not None and known.date() != found.ends_at.date():
             said += f"; graph.client_secret_expires says {known:%Y-%m-%d}, and does not count"
-        return judge_secret(_CHECK, "graph.client_secret", found.ends_at, now=now, said=said)
+        return judge_secret(_CHECK, setting, found.ends_at, now=now, said=said)
     if known is not None:
-        return judge_secret(
-            _CHECK, "graph.client_secret", known, now=now, said=f"by graph.client_secret_expires; {said}"
-        )
+        return judge_secret(_CHECK, setting, known, now=now, said=f"by graph.client_secret_expires; {said}")
     return Probe(
         _CHECK,
         "unknown",
@@ -62,7 +62,9 @@ async def probe_secret(client: GraphClient, known: datetime | None, *, now: date
 def judge_secret(check: str, setting: str, ends_at: datetime, *, now: datetime, said: str) -> Probe:
     """Say of a secret whose end is known what to do about it."""
     rest, day = ends_at - now, f"{ends_at:%Y-%m-%d %H:%M} UTC"
-    remedy = f"make a new one, then replace {setting} and its date (a {setting}_file is read without a restart)"
+    remedy = f"make a new one, then replace {setting} and its date ({setting}_file is read without a restart)"
+    if setting.endswith("_file"):
+        remedy = f"make a new one, write it into {setting} (read without a restart), and correct its date"
     if rest <= timedelta():
         return Probe(check, "failed", detail=f"the client secret ended at {day}, {said}", remedy=remedy)
     if rest <= NOTICE:
@@ -80,9 +82,8 @@ def probe_credential(credential: Credential, known: datetime | None, *, now: dat
     match credential:
         case ClientSecret():
             if known is not None:
-                return judge_secret(
-                    _CHECK, "graph.client_secret", known, now=now, said="by graph.client_secret_expires"
-                )
+                said = "by graph.client_secret_expires"
+                return judge_secret(_CHECK, credential.setting, known, now=now, said=said)
             return Probe(
                 _CHECK,
                 "unknown",
@@ -104,7 +105,10 @@ def _probe_certificate(credential: ClientCertificate, now: datetime) -> Probe:
         expires_at = load_certificate(credential).expires_at
     except AuthFailed as error:
         return Probe(
-            _CHECK, "failed", detail=str(error), remedy="correct graph.certificate_file or graph.certificate_password"
+            _CHECK,
+            "failed",
+            detail=str(error),
+            remedy=f"correct graph.certificate_file or {credential.unlock_setting}",
         )
     rest, day = expires_at - now, f"{expires_at:%Y-%m-%d %H:%M} UTC"
     remedy = "register a new certificate with the application, then replace graph.certificate_file (no restart needed)"

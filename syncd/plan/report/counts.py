@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import get_args
 
 from syncd.model.change import Action, OutcomeStatus
@@ -13,3 +13,11 @@ _TOLD = (*get_args(Action), *get_args(OutcomeStatus))
 def tell_counts(counts: Mapping[str, int]) -> str:
     """Return how many changes of each kind a run had and how they ended; empty when it had none."""
     return ", ".join(f"{name} {counts[name]:,}" for name in _TOLD if counts.get(name))
+
+
+def group_holds(holds: Iterable[tuple[Action, int, str]]) -> dict[str, list[tuple[Action, int]]]:
+    """Return what is withheld by the reason, so that each is said once, however many kinds of change it concerns."""
+    found: dict[str, list[tuple[Action, int]]] = {}
+    for action, number, reason in holds:
+        found.setdefault(reason, []).append((action, number))
+    return found

@@ -92,9 +92,12 @@ def tell_substitution(bps_id: str, substitute: str, ends_at: datetime) -> Due:
     )
 
 
-def tell_credential(setting: str, ends_at: datetime) -> Due:
-    """Return when a credential ends."""
-    return Due(at=ends_at, what="credential", detail=f"the credential of {setting} ends", key=setting)
+def tell_credential(setting: str, ends_at: datetime, *, now: datetime) -> Due:
+    """Return when a credential ends, or has ended."""
+    told = f"the credential of {setting} ends"
+    if ends_at <= now:
+        told = f"the credential of {setting} has ended: register a new one, and put it in the place of the old one"
+    return Due(at=ends_at, what="credential", detail=told, key=setting)
 
 
 _ENDS: dict[str, str] = {

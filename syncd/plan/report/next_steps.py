@@ -18,12 +18,13 @@ paused         nothing until a day                resume
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from syncd.model.kinds import RecordKind
 from syncd.model.reason import Cause
+from syncd.model.shell import quote_word
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +111,8 @@ def _find_step(place: Place) -> Step:
         policy = "what the policy for leavers says, as the state tells; who comes back gets everything back"
         return Step(policy, f"to keep it: {way}; {pause}")
     if place.state == "foreign":
-        link = (
-            f"'syncd link {place.id} {place.bps_id or 'BPSID'}' makes that record the one of this {_name(place.kind)}"
-        )
+        record = quote_word(place.bps_id or "BPSID")
+        link = f"'syncd link {place.id} {record}' makes that record the one of this {_name(place.kind)}"
         return Step("nothing: the record of the portal is somebody else's", f"{link}; or change what the reason names")
     way = _WAYS.get(place.cause, "change what the reason names, in the tenant or in the settings")
     return Step("nothing, as long as the reason holds", way.format(kind=place.kind))
@@ -123,7 +123,7 @@ def _tell_held(place: Place) -> Step:
         return Step("it waits for a decision", "'syncd held' lists what waits, and how to approve or reject it")
     ends = [end for end in place.held.values() if end is not None]
     until = f" until {_say(min(ends))}, and is planned anew after that" if ends else ""
-    only = f" --only {place.bps_id}" if place.bps_id else ""
+    only = f" --only {quote_word(place.bps_id)}" if place.bps_id else ""
     words = [f"'syncd approve {run}{only}' lets it through, 'syncd reject {run}{only}' drops it" for run in place.held]
     return Step(f"it waits for a decision{until}", "; ".join(words))
 
@@ -140,8 +140,3 @@ def _say(moment: datetime) -> str:
 
 def _name(kind: RecordKind) -> str:
     return "person" if kind == "user" else "group"
-
-
-def find_held_runs(pending: Sequence[Mapping[str, object]]) -> list[int]:
-    """Return the runs that hold something, of the open changes of an explanation."""
-    return sorted({int(str(entry["run"])) for entry in pending if entry["outcome"] == "held"})

@@ -134,7 +134,10 @@ def notify_about_unrecorded(error: str) -> Notification:
 def notify_about_credential(
     setting: str, expires_at: datetime, *, now: datetime, told: str
 ) -> tuple[Notification | None, str]:
-    """Return the message about a credential that ends soon, and what counts as told: once per stage and end."""
+    """Return the message about a credential that ends soon, or has ended, and what counts as told.
+
+    It is told once per stage and end.
+    """
     left = expires_at - now
     stage = min((days for days in _STAGES if left.total_seconds() <= days * 86_400), default=None)
     if stage is None:

@@ -22,8 +22,10 @@ class Standing:
     held: int
     failing: int
     short: Mapping[str, int]
-    credentials: int
+    ending: int
     """Credentials that end within 30 days."""
+    ended: int
+    """Credentials that have ended already."""
 
 
 def list_troubles(standing: Standing) -> list[str]:
@@ -37,6 +39,8 @@ def _iterate_troubles(standing: Standing) -> Iterator[str]:
         yield "no run has read the tenant yet"
     elif newest.status in ("failed", "interrupted"):
         yield f"the last run {'failed' if newest.status == 'failed' else 'was interrupted'}"
+    if standing.ended:
+        yield f"{_count(standing.ended, 'credential')} {'have' if standing.ended != 1 else 'has'} ended"
     if not standing.works:
         yield "no daemon works"
     for side, name in SIDES.items():
@@ -48,8 +52,8 @@ def _iterate_troubles(standing: Standing) -> Iterator[str]:
         yield f"{_count(standing.failing, 'change')} {'fail' if standing.failing != 1 else 'fails'}"
     for kind, waiting in sorted(standing.short.items()):
         yield f"{_count(waiting, 'person', 'people')} {'wait' if waiting != 1 else 'waits'} for {kind}"
-    if standing.credentials:
-        yield f"{_count(standing.credentials, 'credential')} {'end' if standing.credentials != 1 else 'ends'} soon"
+    if standing.ending:
+        yield f"{_count(standing.ending, 'credential')} {'end' if standing.ending != 1 else 'ends'} soon"
 
 
 def _count(number: int, one: str, many: str = "") -> str:

@@ -78,16 +78,40 @@ def _say_among_for_postgresql(element: _Among, compiler: SQLCompiler, **options:
     return f"{column} = ANY ({listed})"
 
 
-def among_bound(value: ColumnElement[Any], name: str, *, textual: bool = False) -> ColumnElement[Any]:
-    """Return the condition ``value in :name`` for keys, or with ``textual`` for texts; none is in an empty list."""
-    return _Among(value, bindparam(name, type_=_Listed(textual=textual)))
+class _AmongFew(FunctionElement[Any]):
+    """``column in list`` of which hardly any row is: an index over the column comes first, and others narrow it."""
+
+    name = "among_few"
+    inherit_cache = True
 
 
-def among_values(value: ColumnElement[Any], values: Collection[int] | Collection[str]) -> ColumnElement[Any]:
-    """Return the condition ``value in values``, for a statement that is built where it is asked."""
+@compiles(_AmongFew, "sqlite")
+def _say_few_for_sqlite(element: _AmongFew, compiler: SQLCompiler, **options: Any) -> str:
+    return f"likelihood({_say_among_for_sqlite(element, compiler, **options)}, 0.000001)"  # type: ignore[arg-type]  # alike
+
+
+@compiles(_AmongFew, "postgresql")
+def _say_few_for_postgresql(element: _AmongFew, compiler: SQLCompiler, **options: Any) -> str:
+    return _say_among_for_postgresql(element, compiler, **options)  # type: ignore[arg-type]  # alike
+
+
+def among_bound(
+    value: ColumnElement[Any], name: str, *, textual: bool = False, few: bool = False
+) -> ColumnElement[Any]:
+    """Return the condition ``value in :name`` for keys, or with ``textual`` for texts; none is in an empty list.
+
+    ``few``: of a large table hardly any row is. SQLite, which guesses, would otherwise begin with another condition.
+    """
+    return (_AmongFew if few else _Among)(value, bindparam(name, type_=_Listed(textual=textual)))
+
+
+def among_values(
+    value: ColumnElement[Any], values: Collection[int] | Collection[str], *, few: bool = False
+) -> ColumnElement[Any]:
+    """Return the condition ``value in values``, for a statement that is built where it is asked; see `among_bound`."""
     listed = list(values)
     textual = bool(listed) and isinstance(listed[0], str)
-    return _Among(value, bindparam(None, listed, type_=_Listed(textual=textual), unique=True))
+    return (_AmongFew if few else _Among)(value, bindparam(None, listed, type_=_Listed(textual=textual), unique=True))
 
 
 def pack_pairs(pairs: Collection[tuple[int, int]]) -> list[int]:

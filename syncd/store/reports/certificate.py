@@ -109,7 +109,7 @@ class Certificates:
         left_run = None if left_at is None else self._history.find_run_at(left_at)
         with reading(self._database) as connection:
             tasks = _load_tasks(connection, keys)
-            pending = load_pending(connection, keys, now=now)
+            pending = load_pending(connection, keys, now=now).entries
             numbers = {left_run, *(task.run for task in tasks)}
             times = [account.time for account in accounts]
             times += [link.time for link in links] + [licence.time for licence in licences]

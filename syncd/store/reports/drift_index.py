@@ -7,7 +7,7 @@ looked through once, when it is counted.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
@@ -18,6 +18,7 @@ from syncd.plan.drift import Drift, Ours
 from syncd.store.db.database import Database
 from syncd.store.inventory.drift import ByHand
 from syncd.store.licences.taken import TakenLicences
+from syncd.store.privileges.records import Privileges
 
 _Load = Callable[[int, int], Sequence[Drift]]
 """Returns so many differences from a place on."""
@@ -51,18 +52,21 @@ def take_drift_index(database: Database, scope: Ours, *, pace: Callable[[], None
         fields=fields,
         links={kind: by_hand.count_link_drift(kind) for kind in scope.links},
         removed=len(by_hand.load_removed()),
-        taken=sum(len(found) for found in TakenLicences(database).iterate_taken_licences()),
+        taken=sum(len(found) for found in _iterate_taken(database)),
     )
 
 
 def load_drift(database: Database, scope: Ours, index: DriftIndex, *, start: int, limit: int) -> list[Drift]:
     """Return so many differences from a place on, in the order of the list; what has gone meanwhile is left out."""
-    by_hand, taken = ByHand(database), TakenLicences(database)
+    by_hand = ByHand(database)
     sections: list[tuple[int, _Load]] = [
         *((len(keys), _load_fields(by_hand, scope, kind, keys)) for kind, keys in index.fields.items()),
         *((number, partial(by_hand.load_link_drift, kind)) for kind, number in index.links.items()),
         (index.removed, lambda first, most: by_hand.load_removed()[first : first + most]),
-        (index.taken, lambda first, most: list(islice(_iterate_taken(taken), first, first + most))),
+        (
+            index.taken,
+            lambda first, most: list(islice(chain.from_iterable(_iterate_taken(database)), first, first + most)),
+        ),
     ]
     found = list[Drift]()
     for length, load in sections:
@@ -86,5 +90,7 @@ def _load_fields(by_hand: ByHand, scope: Ours, kind: RecordKind, keys: Sequence[
     return load
 
 
-def _iterate_taken(taken: TakenLicences) -> chain[Drift]:
-    return chain.from_iterable(taken.iterate_taken_licences())
+def _iterate_taken(database: Database) -> Iterator[list[Drift]]:
+    """Yield the licences, then the privileges, that somebody took."""
+    yield from TakenLicences(database).iterate_taken_licences()
+    yield Privileges(database).list_taken()

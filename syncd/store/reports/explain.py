@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, Table, bindparam, false, func, or_, select
@@ -21,9 +20,10 @@ from syncd.store.db.parameters import among_values
 from syncd.store.db.sql import decode_json
 from syncd.store.licences.holdings import load_holding
 from syncd.store.privileges.records import RuleState, load_held_of, load_rule_state
-from syncd.store.reports.explain_changes import load_outcomes, load_pending, load_rejected
-from syncd.store.reports.explain_groups import load_by_hand, load_places
+from syncd.store.reports.explain_changes import Pending, load_outcomes, load_pending, load_rejected
+from syncd.store.reports.explain_groups import load_places
 from syncd.store.reports.explain_people import load_manager, load_owned, load_untied
+from syncd.store.reports.explain_records import Part, describe_record, load_target
 from syncd.store.schema.tables import (
     bindings,
     desired_groups,
@@ -33,10 +33,8 @@ from syncd.store.schema.tables import (
     source_members,
     source_objects,
     source_users,
-    substitutions,
     target_groups,
     target_members,
-    target_owners,
     target_principals,
     target_users,
 )
@@ -67,6 +65,8 @@ class Explanation:
     desired: Mapping[str, Any] | None
     target: Mapping[str, Any] | None
     pending: list[Mapping[str, Any]]
+    open: Pending
+    """What ``pending`` comes to, also where not all of it is there."""
     outcomes: list[Mapping[str, Any]]
     licences: Mapping[str, Any] | None = None
     """Of a person: ``held``, each with type and whose doing it is, and ``rule``, the place of the rule that counts."""
@@ -110,30 +110,35 @@ class Explanations:
             return None
         return Found(kind=kind, key=row.key, id=row.id, name=row.name or "", state=row.state)
 
-    def find_record(self, wanted: str) -> Mapping[str, Any] | None:
+    def find_record(self, wanted: str, part: Part | None = None) -> Mapping[str, Any] | None:
         """Return the portal's record of a BPS id that no object of the tenant has, as an explanation has the target."""
         with reading(self._database) as connection:
             found = load_untied(connection, fold(wanted.strip()))
-            return None if found is None else {"kind": found[0], **_describe_record(connection, *found)}
+            return None if found is None else {"kind": found[0], **describe_record(connection, *found, part)}
 
     def find_records(self, found: Found) -> list[int]:
         """Return the keys of the records that an object has, or maps to."""
         with reading(self._database) as connection:
             return _find_records(connection, found, _load_desired(connection, found))
 
-    def explain(self, found: Found, *, now: datetime) -> Explanation:
-        """Return what is known of one object. ``now`` tells what has expired."""
+    def explain(self, found: Found, *, now: datetime, part: Part | None = None) -> Explanation:
+        """Return what is known of one object. ``now`` tells what has expired.
+
+        ``part``: not all links of its records, nor all that is open of it, but so many; `Explanation.open` counts.
+        """
         with reading(self._database) as connection:
             places = load_places(connection, found.key)
             source = _load_source(connection, found, places)
             desired = _load_desired(connection, found)
             records = _find_records(connection, found, desired)
+            pending = load_pending(connection, records, now=now, at_most=part.open if part else None)
             return Explanation(
                 found=found,
                 source=source,
                 desired=None if desired is None else _describe_desired(connection, found, desired),
-                target=_load_target(connection, found, records),
-                pending=load_pending(connection, records, now=now),
+                target=load_target(connection, found.kind, records, part),
+                pending=pending.entries,
+                open=pending,
                 outcomes=load_outcomes(connection, records),
                 licences=_load_licences(connection, found, records) if found.kind == "user" else None,
                 privileges=_load_privileges(connection, found, records),
@@ -144,14 +149,21 @@ class Explanations:
 
 
 def _make_conditions(kind: RecordKind, text: str) -> tuple[Any, ...]:
-    """Return what an object may be known by, the surest first."""
+    """Return what an object may be known by, the surest first.
+
+    SQLite knows the case of English letters only, so that of others several spellings are looked for.
+    """
+    spelled = [text.lower()] if text.isascii() else [text.lower(), text, text.upper(), text.title()]
+    name = func.lower(_SOURCE[kind].c.name)
     upn = func.lower(source_users.c.upn) == text.lower() if kind == "user" else false()
     return (
         source_objects.c.id == text.lower(),
         _has_bps_id(kind, fold(text)),
         upn,
-        func.lower(_SOURCE[kind].c.name) == text.lower(),
-        func.lower(_SOURCE[kind].c.name).contains(text.lower(), autoescape=True) if text else false(),
+        or_(name == text.lower(), _SOURCE[kind].c.name.in_(spelled)),
+        or_(*(column.contains(each, autoescape=True) for each in spelled for column in (name, _SOURCE[kind].c.name)))
+        if text
+        else false(),
     )
 
 
@@ -241,42 +253,6 @@ def _find_records(connection: Connection, found: Found, desired: Row[Any] | None
     return sorted(keys)
 
 
-def _load_target(connection: Connection, found: Found, records: list[int]) -> dict[str, Any] | None:
-    table = _TARGET[found.kind]
-    rows = connection.execute(
-        select(table, target_principals.c.bps_id)
-        .join(target_principals, target_principals.c.key == table.c.key)
-        .where(among_values(table.c.key, records))
-        .order_by(table.c.leaving_at.is_not(None), target_principals.c.bps_fold)
-    ).all()
-    described = [_describe_record(connection, found.kind, row) for row in rows]
-    if not described:
-        return None
-    return {**described[0], "other_records": described[1:]}
-
-
-def _describe_record(connection: Connection, kind: RecordKind, row: Row[Any]) -> dict[str, Any]:
-    names = ("name", "email", "phone", "job_title", "manager") if kind == "user" else ("name", "email")
-    return {
-        "bps_id": row.bps_id,
-        "ownership": row.origin or "not ours",
-        "status": row.status,
-        "fields": {name: getattr(row, name) for name in names},
-        "written": decode_json(row.written),
-        "by_hand": load_by_hand(connection, kind, row),
-        "leaving_since": row.leaving_at,
-        "substitution": _load_substitution(connection, row.key) if kind == "user" else None,
-        "last_synced_at": row.synced_at,
-        "groups" if kind == "user" else "members": load_linked(connection, target_members, kind, row.key),
-        "owns" if kind == "user" else "owners": load_linked(connection, target_owners, kind, row.key),
-    }
-
-
-def load_linked(connection: Connection, links: Table, kind: RecordKind, key: int) -> list[str]:
-    """Return the BPS ids at the other end of a record's memberships or ownerships."""
-    return list(connection.scalars(_select_linked(links, kind), {"own": key}))
-
-
 def _load_licences(connection: Connection, found: Found, records: list[int]) -> dict[str, Any]:
     role = connection.scalar(
         select(func.min(scope_members.c.role)).where(
@@ -311,30 +287,7 @@ def _load_privileges(connection: Connection, found: Found, records: list[int]) -
     return [(row.bps_id, each) for row in connection.execute(names) for each in held[row.key]] if held else []
 
 
-def _load_substitution(connection: Connection, key: int) -> dict[str, Any] | None:
-    """Return to whom the tasks of an account go, and until when."""
-    row = connection.execute(
-        select(target_principals.c.bps_id, substitutions.c.ends_at)
-        .join(target_principals, target_principals.c.key == substitutions.c.substitute_key)
-        .where(substitutions.c.original_key == key, substitutions.c.confirmed)
-    ).first()
-    return None if row is None else {"substitute": row.bps_id, "until": row.ends_at}
-
-
 # ---- statements -----------------------------------------------------------------------------------------------------
-
-
-@cache
-def _select_linked(links: Table, kind: RecordKind) -> Select[Any]:
-    mine, other = links.c.member_key, links.c.group_key
-    if kind == "group":
-        mine, other = other, mine
-    return (
-        select(target_principals.c.bps_id)
-        .join(links, other == target_principals.c.key)
-        .where(mine == bindparam("own"))
-        .order_by(target_principals.c.bps_fold)
-    )
 
 
 def _select_found(kind: RecordKind) -> Select[Any]:

@@ -17,7 +17,7 @@ from syncd.store.db.database import Database, reading
 from syncd.store.db.parameters import among_bound
 from syncd.store.desired.handovers import Handovers, fold_all
 from syncd.store.licences.holdings import load_holding
-from syncd.store.reports.explain import load_linked
+from syncd.store.reports.explain_records import load_linked
 from syncd.store.runs.open_changes import find_newest_planned, is_in_force
 from syncd.store.schema.tables import (
     changes,
@@ -56,14 +56,21 @@ class HandoverCards:
             if card is not None:
                 yield row.seq, card
 
-    def find(self, kind: RecordKind, keys: Collection[int], source: int) -> Card | None:
-        """Return the card of the open handover of one of these records, or to this source object; None without any."""
+    def find(self, kind: RecordKind, keys: Collection[int], source: int, *, hanging: bool = True) -> Card | None:
+        """Return the card of the open handover of one of these records, or to this source object; None without any.
+
+        ``hanging`` False: without what hangs on it, for which all accounts are looked at.
+        """
         with reading(self._database) as connection:
             newest = find_newest_planned(connection)
             row = connection.execute(
                 _OPEN.where(is_in_force(newest)), {"kind": kind, "keys": list(keys), "source": source}
             ).first()
-        return None if row is None else self.load(kind, row.record_key, row.source_key)
+        if row is None:
+            return None
+        if not hanging:
+            return self._load(kind, row.record_key, row.source_key, reports=None)
+        return self.load(kind, row.record_key, row.source_key)
 
     def load(self, kind: RecordKind, record: int, heir: int) -> Card | None:
         """Return the card of one handover."""
@@ -77,7 +84,10 @@ class HandoverCards:
             found.setdefault(fold(row.manager), []).append(row.bps_id)
         return found
 
-    def _load(self, kind: RecordKind, record: int, heir: int, *, reports: Mapping[str, list[str]]) -> Card | None:
+    def _load(
+        self, kind: RecordKind, record: int, heir: int, *, reports: Mapping[str, list[str]] | None
+    ) -> Card | None:
+        """Return a card; ``reports`` None: without what hangs on the record."""
         claim = Handovers(self._database).load_claim(kind, record=record, heir=heir, rules=self._rules, now=self._now)
         if claim is None or claim.current.source_key == heir:
             return None
@@ -88,7 +98,9 @@ class HandoverCards:
                 "bps_id": claim.bps_id,
                 "former": _describe_former(claim, since),
                 "newcomer": _describe(claim.heir),
-                "hangs_on_it": _load_hanging(connection, claim, reports.get(fold(claim.bps_id), [])),
+                "hangs_on_it": {}
+                if reports is None
+                else _load_hanging(connection, claim, reports.get(fold(claim.bps_id), [])),
                 "evidence": {"for": list(claim.evidence.speaks_for), "against": list(claim.evidence.against)},
             }
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from syncd.model.run import HELD_FOR
 from syncd.model.source import STREAMS
-from syncd.plan.report.next_steps import Place, Step, find_held_runs, list_steps
+from syncd.plan.report.next_steps import Place, Step, list_steps
 from syncd.store.db.database import Database
 from syncd.store.decisions.pauses import Pauses
 from syncd.store.directory.full_read import Baseline
@@ -22,10 +22,9 @@ def load_steps(database: Database, explanation: Explanation, lines: Sequence[Lin
     """Return what happens next about each record of an object, and what a person can do; each once."""
     found, desired, log = explanation.found, explanation.desired, RunLog(database)
     held: dict[int, datetime | None] = {}
-    for run in find_held_runs(explanation.pending):
+    for run in explanation.open.held:
         record = log.load_run.blocking(run)
         held[run] = record.finished_at + HELD_FOR if record and record.finished_at else None
-    attempts = [entry["next_attempt_at"] for entry in explanation.pending if entry.get("next_attempt_at")]
     pauses = [pause.until for pause in Pauses(database).load_pauses(now=now) if pause.source == found.key]
     next_run = _find_next(database, now)
     concerned = STREAMS if found.kind == "user" else ("groups",)
@@ -43,9 +42,9 @@ def load_steps(database: Database, explanation: Explanation, lines: Sequence[Lin
             state=line.state,
             bps_id=line.bps_id or "",
             cause=str(desired["cause"]) if desired else "",
-            open=bool(explanation.pending),
+            open=bool(explanation.open.number),
             held=held,
-            retried_at=min(attempts, default=None),
+            retried_at=explanation.open.retried_at,
             paused_until=min(pauses, default=None),
             next_run=next_run,
             unproven=unproven,

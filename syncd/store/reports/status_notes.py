@@ -98,7 +98,7 @@ def _select_troubles(
         (changes.c.record_key, kind),  # what concerns the record itself is told rather than a membership of it
     ):
         these = [speaks, changes.c.object == about, record.is_not(None)]
-        these += [among_bound(record, "records")] if chosen else []
+        these += [among_bound(record, "records", few=True)] if chosen else []
         noted = (
             select(
                 record, changes.c.action, changes.c.status, func.count(), func.min(changes.c.error), changes.c.object

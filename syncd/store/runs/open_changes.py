@@ -98,9 +98,16 @@ def is_unsolved() -> ColumnElement[bool]:
 
 
 def is_in_force(newest: int | ColumnElement[int]) -> ColumnElement[bool]:
-    """Return the condition that a change belongs to the run ``newest``, or to a later one over one object."""
-    single = select(runs.c.id).where(runs.c.id > newest, runs.c.kind.in_(SINGLE_KINDS))
-    return or_(changes.c.run_id == newest, changes.c.run_id.in_(single))
+    """Return the condition that a change belongs to the run ``newest``, or to a later one over one object.
+
+    It is one list of runs, by which an index over records is narrowed.
+    """
+    return changes.c.run_id.in_(select_in_force(newest))
+
+
+def select_in_force(newest: int | ColumnElement[int]) -> Select[Any]:
+    """Return a query for these runs."""
+    return select(runs.c.id).where(or_(runs.c.id == newest, and_(runs.c.id > newest, runs.c.kind.in_(SINGLE_KINDS))))
 
 
 def is_touched(record: ColumnElement[Any], member: ColumnElement[Any]) -> ColumnElement[bool]:

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from syncd.errors import Interrupted, UnsafePlan
+from syncd.logs.quotes import quote
 from syncd.model.change import REMOVALS
 from syncd.model.privilege import Place, read_privilege
 from syncd.model.reason import Cause
@@ -233,11 +234,12 @@ class FromFile:
         return found
 
     def _describe(self, overtaken: list[str], before: str | None) -> str:
+        """Return what stands in the way; names are left out as a whole where nobody may be named."""
         named = ", ".join(overtaken[:_NAMED]) + (" and more" if len(overtaken) > _NAMED else "")
         hint = f"; run {before} began to apply this file" if before else ""
         return (
-            f"the portal has changed since the plan of {self.file.head.made_at}: {named}{hint}; nothing was applied, "
-            "make the plan again"
+            f"the portal has changed since the plan of {self.file.head.made_at}: {quote(named)}{hint}; nothing was "
+            "applied, make the plan again"
         )
 
 

@@ -83,9 +83,11 @@ def make_options(settings: Settings) -> SignInOptions:
         tenant_id=graph.tenant_id,
         client_id=web.client_id,
         read_secret=secret.reveal,
+        credential_setting=secret.name_key("web.client_secret"),
         redirect_uri=f"{web.external_url}{RETURN_PATH}",
         authority_url=graph.authority,
         graph_url=graph.root,
         ca_file=graph.ca_file,
         proxy_url=None if graph.proxy_url is None else graph.proxy_url.reveal(),
+        proxy_setting="graph.proxy_url" if graph.proxy_url is None else graph.proxy_url.name_key("graph.proxy_url"),
     )

@@ -6,19 +6,24 @@ from collections.abc import Mapping
 from typing import Any
 
 from syncd.model.kinds import RecordKind
-from syncd.plan.report.next_steps import find_held_runs
 from syncd.plan.report.scope_verdicts import Place
 from syncd.store.inventory.bps_ids import load_group_names
 from syncd.store.reports.explain import Explanations, Found
 from syncd.store.reports.explain_document import describe_explanation, describe_record
+from syncd.store.reports.explain_records import Part, iterate_linked
 from syncd.store.reports.handovers import HandoverCards
 from syncd.store.reports.next_steps import load_steps
 from syncd.store.reports.search import find_keys
 from syncd.store.reports.status import Line, Report
 from syncd.store.store import Store
+from syncd.web.console.pages.exports import export
 from syncd.web.console.pages.missing import show_missing
 from syncd.web.console.paths import draw_paths
 from syncd.web.console.view import Page, View
+
+HEADINGS = ("object", "bps id", "with", "name", "source id")
+_LINKS = 200
+_CHANGES = 100
 
 
 def show(view: View) -> Page:
@@ -28,13 +33,17 @@ def show(view: View) -> Page:
     found = explanations.find_source(kind, view.parts["id"])
     if found is None:
         return show_missing(view, view.texts("explain.missing"))
-    explanation = explanations.explain(found, now=view.now)
+    records = explanations.find_records(found)
+    if page := export(view, found.id, HEADINGS, iterate_linked(view.database, found.kind, records)):
+        return page
+    start = view.count("page") * _LINKS
+    explanation = explanations.explain(found, now=view.now, part=Part(start, _LINKS, _CHANGES))
     lines = _load_lines(view, found)
     named = Store(view.database).desired.load_group_names()
     document = describe_explanation(explanation, lines, view.rules, named=named, now=view.now)
     cards = HandoverCards(view.database, view.rules, now=view.now)
     document["next"] = load_steps(view.database, explanation, lines, now=view.now)
-    document["handover"] = cards.find(found.kind, explanations.find_records(found), found.key)
+    document["handover"] = cards.find(found.kind, records, found.key, hanging=False)
     places: list[Place] = explanation.places
     return view.render(
         "explain.html",
@@ -45,13 +54,18 @@ def show(view: View) -> Page:
         names=_name_groups(view, document),
         drawn=draw_paths(places, found.name or found.id, view.texts),
         places=len(places),
-        held=find_held_runs(explanation.pending),
+        held=explanation.open.held,
+        open=explanation.open.number,
+        open_runs=explanation.open.runs,
+        start=start,
+        page=view.count("page"),
     )
 
 
 def show_record(view: View) -> Page:
     """Return the page of a record of the portal that nothing in the tenant has, by its BPS id."""
-    record = Explanations(view.database).find_record(view.parts["id"])
+    start = view.count("page") * _LINKS
+    record = Explanations(view.database).find_record(view.parts["id"], Part(start, _LINKS, _CHANGES))
     if record is None:
         return show_missing(view, view.texts("explain.missing"))
     return view.render(
@@ -64,6 +78,10 @@ def show_record(view: View) -> Page:
         drawn="",
         places=0,
         held=[],
+        open=0,
+        open_runs=[],
+        start=start,
+        page=view.count("page"),
     )
 
 

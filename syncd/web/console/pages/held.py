@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from syncd.model.change import Action, ObjectKind
 from syncd.model.run import HELD_FOR
+from syncd.plan.report.counts import group_holds
 from syncd.store.reports.handovers import HandoverCards
 from syncd.store.reports.held import load_hanging, load_present
 from syncd.store.reports.run_lists import (
@@ -116,7 +117,7 @@ def summarize(view: View, run_id: int) -> dict[str, Any]:
             for action, kind, number, _ in kinds
             if kind == "membership" and number > 1
         },
-        "reasons": store.plans.load_holds(run_id),
+        "reasons": group_holds(store.plans.load_holds(run_id)),
     }
 
 

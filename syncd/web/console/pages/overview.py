@@ -31,7 +31,7 @@ def show(view: View) -> Page:
         number = sum(number for _, number, _ in store.plans.load_holds(run_id))
         holds.append({"run": run_id, "number": number, "until": until})
     known = view.desk.list_ends(view.settings, database, now)
-    ends = [tell_credential(name, ends_at) for name, ends_at in known.items()]
+    ends = [tell_credential(name, ends_at, now=now) for name, ends_at in known.items()]
     soon = now + SOON
     due = [each for each in sorted([*load_due(database, rules, now=now, until=soon), *ends]) if each.at <= soon]
     licences = load_licence_use(database, [rule.type for rule in rules.licences])

@@ -152,6 +152,7 @@ TEXTS: Final[dict[str, str]] = {
     "due.substitution": "substitution ends",
     "due.held": "held until",
     "due.credential": "credential ends",
+    "due.credential_ended": "credential has ended",
     "due.pause": "pause ends",
     "granted.by a rule": "by a rule",
     "granted.by hand": "by hand",

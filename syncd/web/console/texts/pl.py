@@ -155,6 +155,7 @@ TEXTS: Final[dict[str, str]] = {
     "due.substitution": "koniec zastępstwa",
     "due.held": "wstrzymane do",
     "due.credential": "wygasa poświadczenie",
+    "due.credential_ended": "poświadczenie wygasło",
     "due.pause": "koniec wstrzymania",
     "granted.by a rule": "z reguły",
     "granted.by hand": "ręcznie",
