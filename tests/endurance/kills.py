@@ -12,7 +12,7 @@ apply      `apply FILE`, with a plan that was written just before; mostly at a w
 approve    `approve RUN`, after a run whose removals were held; likewise
 undo       `undo last`; likewise
 migrate    of an older store with rows in it
-backup     over a copy that was made before
+backup     over a copy that was made before; the next one removes what it left half done
 =========  ===========================================================================================================
 """
 
@@ -205,6 +205,9 @@ class Course:
         self.tally.creations = sum(self.created.values())
         doubled = sorted(name for name, times in self.created.items() if times > 1)
         self.tally.wrong += [f"{name} was made {self.created[name]} times" for name in doubled]
+        await self.forks.run("backup", "copy.db")
+        left = [file.name for file in self.directory.iterdir() if ".part" in file.name]
+        self.tally.wrong += [f"{name} is left, and nobody writes it" for name in left]
         code, said = await self.forks.run("verify", "--json", good=(0, 1))
         if code:
             self.tally.wrong.append(f"verify: {said[-300:]}")

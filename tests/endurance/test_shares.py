@@ -25,7 +25,7 @@ def test_every_touch_of_a_file_fails_and_what_was_there_stays(tmp_path: Path) ->
     """A sentence, exit code 1, the file as it was, and nothing half beside it."""
     number, wrong = files.fail_all(tmp_path)
     assert wrong == []
-    assert number == 2 * len(files.COMMANDS)
+    assert number == 3 * len(files.COMMANDS) - 1  # made, opened, put in place; SQLite opens its copy by itself
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from click.shell_completion import BashComplete
 
 from syncd.cli.main import program
+from syncd.cli.screen.unfinished import name_place
 from syncd.store.db.backup import back_up
 from syncd.store.db.database import open_database
 from syncd.store.db.lock import StoreLock
@@ -60,6 +62,40 @@ async def test_a_backup_that_fails_leaves_what_was_there(world: World, tmp_path:
     assert broken.exit_code == 1
     assert (tmp_path / "old.db").read_text() == "before"
     assert not list(tmp_path.glob("*.part"))
+
+
+async def test_what_a_killed_backup_left_is_removed_by_the_next_one(world: World, tmp_path: Path) -> None:
+    """Of processes that are gone, and of them alone, with what SQLite kept beside it; a sentence says so."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    place, elsewhere = name_place(), "0123abcd"
+    assert elsewhere != place
+    left = [
+        f"copy.db.{gone.pid}.{place}.part",
+        f"copy.db.{gone.pid}.{place}.part-journal",
+        f"copy.db.{os.getpid()}.{place}.part",  # the first process of each container is number 1
+        f"copy.db.{gone.pid}.part",  # of an older version, long ago
+        f"copy.db.1.{elsewhere}.part-wal",
+    ]
+    kept = [
+        f"copy.db.{os.getppid()}.{place}.part",
+        f"copy.db.{gone.pid}.{elsewhere}.part",  # of another machine, and new
+        f"other.db.{gone.pid}.{place}.part",
+        f"copy.db.{gone.pid}.{place}.partial",
+        "copy.db.part",
+    ]
+    for name in (*left, *kept):
+        (tmp_path / name).write_bytes(b"half a copy")
+    (tmp_path / f"copy.db.{gone.pid + 1}.{place}.part").mkdir()
+    for name in left[3:]:
+        os.utime(tmp_path / name, (0, 0))
+    done = syncd("backup", "copy.db")
+    assert done.exit_code == 0, done.output
+    names = {path.name for path in tmp_path.iterdir() if path.is_file() and "part" in path.name}
+    assert names == set(kept)
+    assert [line.split()[1] for line in done.stderr.splitlines()] == sorted(left)
+    assert "(11 bytes), left by a process that is gone" in done.stderr
+    assert syncd("backup", "copy.db").stderr == ""
 
 
 @pytest.mark.postgresql

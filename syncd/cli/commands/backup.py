@@ -10,6 +10,7 @@ import click
 
 from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_options
 from syncd.cli.screen.output import print_json, print_line
+from syncd.cli.screen.unfinished import taking_place
 
 
 @click.command("backup")
@@ -37,14 +38,9 @@ def backup(invocation: Invocation, *, file: Path) -> None:
         name = database.engine.url.database
         if database.dialect == "sqlite" and name and Path(name).resolve() == file.resolve():
             raise click.BadParameter(f"{file} is the store itself", param_hint="FILE")
-        unfinished = file.with_name(f"{file.name}.{os.getpid()}.part")
-        try:
-            os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        with taking_place(file) as unfinished:
             back_up(database, unfinished)
             size = unfinished.stat().st_size
-            unfinished.replace(file)
-        finally:
-            unfinished.unlink(missing_ok=True)
         revision = load_revision(database)
     if invocation.json:
         print_json({"file": str(file), "bytes": size, "revision": revision})

@@ -20,6 +20,7 @@ import click
 from syncd.cli.options import Invocation
 from syncd.cli.screen.output import print_line, print_table
 from syncd.cli.screen.table import Column
+from syncd.cli.screen.unfinished import taking_place
 from syncd.spreadsheet import SHEET_ROWS, Rows, SheetFull, write_csv, write_xlsx
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -136,10 +137,5 @@ def _write_xlsx(path: Path, headings: Sequence[str], rows: Rows) -> None:
 @contextmanager
 def private_file(path: Path) -> Iterator[BinaryIO]:
     """Open a new file in place of ``path``, readable by its owner alone; it takes its place when it is whole."""
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with os.fdopen(os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), "w+b") as file:
-            yield file
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with taking_place(path) as unfinished, unfinished.open("w+b") as file:
+        yield file

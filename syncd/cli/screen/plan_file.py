@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from syncd.cli.screen.unfinished import taking_place
 from syncd.errors import UnusablePlanFile
 
 if TYPE_CHECKING:
@@ -41,13 +42,8 @@ def write_plan(settings: Settings, database: Database, path: Path, run_id: int) 
         Store(database).plan_files.load_directory_parts.blocking(),
     )
     records = (record for chunk in proposed.iterate_concerned(run_id, ("planned", "held")) for record in chunk)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.writelines(encode_plan(head, records, proposed.iterate_file_changes(run_id)))
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with taking_place(path) as unfinished, unfinished.open("wb") as file:
+        file.writelines(encode_plan(head, records, proposed.iterate_file_changes(run_id)))
 
 
 def open_plan_file(settings: Settings, path: Path) -> PlanFile:
