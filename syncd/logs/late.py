@@ -10,16 +10,27 @@ from collections.abc import Callable
 
 
 def configure_late(level: str, lay: Callable[[], None]) -> None:
-    """Call ``lay``, which configures the logs, as soon as a library has a line from ``level`` on."""
+    """Call ``lay``, which configures the logs, when a library has a line from ``level`` on; the last call counts."""
     root = logging.getLogger()
+    forget_late()
     root.addHandler(_Late(lay))
     root.setLevel(logging.getLevelNamesMapping()[level.upper()])
 
 
 def lay_now() -> None:
     """Configure the logs, where `configure_late` put it off."""
-    for handler in [handler for handler in logging.getLogger().handlers if isinstance(handler, _Late)]:
+    for handler in _list_late():
         handler.lay()
+
+
+def forget_late() -> None:
+    """Lay nothing of what `configure_late` put off: the logs are configured in another way."""
+    for handler in _list_late():
+        logging.getLogger().removeHandler(handler)
+
+
+def _list_late() -> list[_Late]:
+    return [handler for handler in logging.getLogger().handlers if isinstance(handler, _Late)]
 
 
 class _Late(logging.Handler):

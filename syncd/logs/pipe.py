@@ -13,7 +13,7 @@ import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 from syncd.clock import Clock
-from syncd.logs.late import lay_now
+from syncd.logs.late import forget_late, lay_now
 from syncd.logs.redaction import redact_event
 
 Format = Literal["auto", "json", "console"]
@@ -60,6 +60,7 @@ def configure_logs(
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()
+    forget_late()
     for handler in [handler for handler in root.handlers if isinstance(handler, _Bridge)]:
         root.removeHandler(handler)
     root.addHandler(_Bridge(processors, sink))

@@ -70,3 +70,17 @@ def test_a_line_of_ours_lays_the_pipe() -> None:
     get_logger("syncd.test").info("a.happening")
     assert laid == [1]
     assert "a.happening" in stream.getvalue()
+
+
+def test_what_was_put_off_earlier_is_not_laid_any_more() -> None:
+    """Neither over logs that are configured since, nor over what was put off since."""
+    _, first = put_off("info")
+    _, second = put_off("info")
+    get_logger("x").info("run.finished")
+    assert (first, second) == ([], [1])
+    _, third = put_off("info")
+    stream = io.StringIO()
+    configure_logs("json", "info", stream)
+    get_logger("x").info("run.started")
+    assert not third
+    assert "run.started" in stream.getvalue()
