@@ -70,7 +70,7 @@ class Sent:
     shown: Mapping[str, str | None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
     """What the portal shows otherwise than it was written: place in the plan, id, and the field or kind of object.
 
@@ -114,10 +114,10 @@ def compare_sent(sent: Iterable[Sent]) -> tuple[Difference, ...]:
         gone = each.action in ("delete", "unlink", "revoke")
         if each.there == gone:
             what = each.object if each.object in ("membership", "ownership", "licence") else "record"
-            found.append(Difference(each.seq, each.name, what, "still there" if gone else "missing"))
+            found.append(Difference(seq=each.seq, name=each.name, field=what, how="still there" if gone else "missing"))
         elif not gone:
             fields = sorted(name for name, value in each.after.items() if not _is_same(value, each.shown.get(name)))
-            found += [Difference(each.seq, each.name, field) for field in fields if field in each.shown]
+            found += [Difference(seq=each.seq, name=each.name, field=field) for field in fields if field in each.shown]
     return tuple(found)
 
 

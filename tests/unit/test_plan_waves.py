@@ -77,7 +77,8 @@ def test_the_sentence_names_wave_numbers_and_ids() -> None:
     """A few differences by name, the rest as a number; failures beyond the limit; nothing when all is well."""
     assert say_wave_held(1, 3, differences=(), failed=2, allowed=2) == ""
     assert say_wave_held(1, 3, differences=(), failed=2, allowed=None) == ""
-    told = say_wave_held(2, 3, differences=[Difference(1, f"id{n}", "phone") for n in range(7)], failed=1, allowed=0)
+    found = [Difference(seq=1, name=f"id{n}", field="phone") for n in range(7)]
+    told = say_wave_held(2, 3, differences=found, failed=1, allowed=0)
     assert told == (
         "wave 2 of 3: 7 things are not in the portal as written (phone of id0, phone of id1, phone of id2, "
         "phone of id3, phone of id4 and 2 more); 1 change failed (guard.max_wave_failures allows 0); the rest waits"

@@ -107,7 +107,7 @@ def test_the_sentences_of_errors_are_really_found() -> None:
     """Those with parts that differ, with a text that a constant holds, and in a list of problems."""
     sentences = reference_errors.list_sentences()
     assert sentences["its end is missing: it was cut short; make the plan again", False] == {"UnusablePlanFile"}
-    assert sentences["the private key in graph.certificate_file is encrypted; set graph.certificate_password", True]
+    assert sentences["the private key in graph.certificate_file is encrypted; set …", True]
     assert sentences["the store did not answer within … seconds", False] == {"StoreError"}
     assert sentences["the settings are nested too deep to be read; no setting needs more than three levels", False]
     assert not any(sentence.startswith("… … ") for sentence, _ in sentences)

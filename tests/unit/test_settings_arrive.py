@@ -135,7 +135,9 @@ BPS = {
     "bps.client_id": Case(value="other", changes={"bps.client_id": "other"}),
     "bps.client_secret": Case(value="other", changes={"bps.secret": "other"}),
     "bps.client_secret_file": Case(
-        value="secret.txt", changes={"bps.secret": "from a file"}, beside={"bps.client_secret": ABSENT}
+        value="secret.txt",
+        changes={"bps.secret": "from a file", "bps.credential_setting": "bps.client_secret_file"},
+        beside={"bps.client_secret": ABSENT},
     ),
     "bps.client_secret_expires": Case(
         value="2100-01-21", changes={"ends.bps.client_secret": "2100-01-21 00:00:00+00:00"}
@@ -176,7 +178,7 @@ PROCESS = {
         value="mail.txt",
         given=MAIL,
         beside={"notify.smtp_url": ABSENT},
-        changes={"mail.url": "smtp://filed.example:25?starttls=required"},
+        changes={"mail.url": "smtp://filed.example:25?starttls=required", "mail.setting": "notify.smtp_url_file"},
     ),
     "notify.mail_from": Case(value="other@example.com", given=MAIL, changes={"mail.sender": "other@example.com"}),
     "notify.mail_to": Case(
@@ -539,8 +541,11 @@ MADE_OF_SETTINGS = (
     *(ApplyOptions, BpsOptions, GraphOptions, HookOptions, MailOptions),
 )
 
-NO_SETTINGS = {"BpsOptions.page_size", "BpsOptions.quiet", "GraphOptions.concurrency", "GraphOptions.quiet"}
-"""Options that no key of the configuration decides about: these may have defaults."""
+NO_SETTINGS = {
+    *("BpsOptions.page_size", "BpsOptions.quiet", "GraphOptions.concurrency", "GraphOptions.quiet"),
+    *("BpsOptions.credential_setting", "BpsOptions.proxy_setting", "GraphOptions.proxy_setting", "MailOptions.setting"),
+}
+"""Options that no key of the configuration decides about, or that name the key: these may have defaults."""
 
 
 def test_a_setting_has_its_default_in_the_configuration_only() -> None:

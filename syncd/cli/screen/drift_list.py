@@ -111,7 +111,7 @@ def _make_row(entry: Drift, owner: str | None) -> tuple[str, ...]:
     return entry.object, entry.bps_id, entry.field, entry.ours or "–", entry.theirs or "–", owner or _NOBODY
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Numbers:
     """What the list comes to; of whole companies only numbers are kept."""
 
