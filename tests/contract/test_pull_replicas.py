@@ -143,6 +143,7 @@ async def test_what_no_delta_run_has_told_yet_is_told_in_the_full_run(world: Wor
     assert show(world) == right
 
 
+@pytest.mark.both_engines
 async def test_what_delta_told_wins_for_an_hour_and_no_longer(world: World) -> None:
     """Delta told of a person and then lost a change: what lists and direct reads show meanwhile is taken in time."""
     source = world.source
@@ -248,6 +249,7 @@ async def test_one_object_that_is_newer_than_what_delta_told_is_taken(world: Wor
     assert world.portal.accounts["u1@x.com"].job_title == "Chief"
 
 
+@pytest.mark.both_engines
 async def test_a_dead_link_does_not_let_lists_undo_what_was_told_before(world: World) -> None:
     """The stored link is gone, the words of the last hours are not."""
     source = world.source

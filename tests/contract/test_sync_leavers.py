@@ -14,6 +14,7 @@ from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.model.substitution import Substitution
 from syncd.plan.cel.expressions import Expression
 from syncd.plan.rules import fold_all
+from syncd.store.reports.due import load_due
 from syncd.sync.push import Push
 from syncd.sync.runs import Sides
 from tests.fakes.rules import make_apply_options, make_limits, make_policy, make_rules, make_scope
@@ -295,7 +296,7 @@ async def test_quiet_hours_put_a_leavers_substitution_off_with_the_removals(worl
     assert world.portal.substitutions == {}
 
 
-@pytest.mark.both_engines
+@pytest.mark.both_engines(every=True)
 @pytest.mark.parametrize("mode", ["create_only", "upsert_only", "plan_only"])
 async def test_the_milder_modes_leave_leavers_alone(world: World, mode: Any) -> None:
     """No substitution for a leaver; after a rename one is made where records may be changed."""
@@ -543,6 +544,22 @@ async def test_a_renamed_person_who_leaves_hands_both_accounts_to_the_manager(wo
     come_back(world, "disabled")
     await settle(world)
     assert world.portal.stand_ins() == {"u3@x.com": "new@x.com"}
+
+
+@pytest.mark.both_engines
+async def test_whose_account_goes_when_is_told_ahead(world: World) -> None:
+    """The day of the deletion of who left, as long as nothing speaks against it, and the end of the substitution."""
+    use(world, disabled_users="delete", grace=GRACE)
+    leave(world, "disabled", "u2")
+    await settle(world)
+    now = world.clock.now()
+    due = load_due(world.database, world.rules, now=now, until=now + 2 * GRACE)
+    told = {(each.what, each.bps_id) for each in due if abs(each.at - now - GRACE) < timedelta(hours=1)}
+    assert told == {("deletion", "u2@x.com"), ("substitution", "u2@x.com")}
+    use(world, disabled_users="revoke")
+    assert all(
+        each.what != "deletion" for each in load_due(world.database, world.rules, now=now, until=now + 2 * GRACE)
+    )
 
 
 @pytest.mark.both_engines

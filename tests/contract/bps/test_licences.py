@@ -30,7 +30,7 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
         for bps_id in PEOPLE:
             await opened.portal("POST", "/admin/users", {"bpsId": bps_id, "name": bps_id, "email": bps_id})
         opened.sandbox.portal_service.store.settle()
-        opened.sandbox.portal_service.observer = judge = Judge()
+        opened.sandbox.portal_service.observer = judge = Judge(licence_types=("Lite", "Core", "Premium", "Premium CAL"))
         yield opened
         assert judge.broken == []
 
