@@ -15,6 +15,7 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor, Wrapped
 from syncd.clock import Clock
 from syncd.logs.late import forget_late, lay_now
 from syncd.logs.redaction import redact_event
+from syncd.logs.repeats import LimitRepeats
 
 Format = Literal["auto", "json", "console"]
 
@@ -47,6 +48,7 @@ def configure_logs(
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         _LeaveOut(left_out),
+        LimitRepeats(),
         structlog.processors.format_exc_info,
         _Stamp(clock or Clock()),
         redact_event,
@@ -153,8 +155,11 @@ class _Bridge(logging.Handler):
             event["exc_info"] = record.exc_info
         method = _level_name(record.levelno)
         passed: object = event
-        for processor in self._processors:
-            passed = processor(None, method, cast(EventDict, passed))  # only the last one returns text
+        try:
+            for processor in self._processors:
+                passed = processor(None, method, cast(EventDict, passed))  # only the last one returns text
+        except structlog.DropEvent:
+            return
         self._sink.write(str(passed))
 
 

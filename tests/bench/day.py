@@ -146,8 +146,8 @@ def _is_named(run: dict[str, Any], document: dict[str, Any]) -> bool:
     if run.get("status", "succeeded") in ("succeeded", "interrupted"):
         return True
     said = [last["error"] or "" for last in document["last_runs"].values() if last is not None]
-    reason = run["error"].partition("“")[0]
-    return bool(document["troubles"] and reason) and any(reason in error for error in said)
+    reason = (run["error"] or "").partition("“")[0]  # none where single changes failed
+    return bool(document["troubles"]) and any(reason in error for error in said)
 
 
 async def _settle(day: Day, sandbox: Sandbox, truth: Truth, daemon: asyncio.subprocess.Process) -> list[str]:

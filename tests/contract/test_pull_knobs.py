@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from syncd.model.run import Wanted
+from syncd.sandbox.wire.faults import Fault
 from syncd.sandbox.wire.knobs import turn_knobs
 from syncd.store.db.database import Database, open_database
 from syncd.store.db.markers import INVENTORY_READ, save_marker
@@ -92,3 +94,30 @@ async def test_an_attribute_that_is_refused_costs_no_expansion() -> None:
     with pytest.raises(Exception, match="doesNotExist"):
         await source.fetch_user(ids[1])
     assert not [each for each in tenant.ledger.entries if each.target.endswith("$expand=manager")]
+
+
+@pytest.mark.parametrize(
+    ("side", "path", "event"),
+    [("batch", "directReports", "relations.hidden"), ("graph", r"/\$batch", "relations.unread")],
+)
+async def test_a_tenant_that_refuses_the_reports_of_people_is_told_of_once(
+    side: str, path: str, event: str, database: Database
+) -> None:
+    """Some imitation does so where a page size is named: newcomers come in all the same, and not each costs a line."""
+    tenant, _ = found_company({})
+    source = tenant.open_source()
+    await tenant.pull(database, full=True, source=source)
+    refusal = b'{"error":{"code":"Request_UnsupportedQuery","message":"$top is not allowed here"}}'
+    fault = Fault("status", side=side, path=path, count=-1, status=400, body=refusal)
+    tenant.faults.add(fault)
+    told = []
+    for first in (100, 200):
+        for number in range(first, first + 50):
+            tenant.directory.hire(f"P{number}", f"p{number}@x.example")
+        with capture_logs() as lines:
+            result = await tenant.pull(database, source=source)
+        assert not result.doubts, result.doubts
+        told += [line for line in lines if line["log_level"] == "warning"]
+    assert fault.hits >= 2
+    assert [(line["event"], line["count"]) for line in told] == [(event, 50)]
+    assert len(load(database).users) == PEOPLE + 100

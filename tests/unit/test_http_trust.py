@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import os
+import shutil
 import ssl
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -87,6 +92,59 @@ async def test_an_authority_that_newer_pythons_refuse_by_themselves_is_taken(tmp
     strict.verify_flags |= ssl.VERIFY_X509_STRICT
     with pytest.raises(ssl.SSLCertVerificationError):
         await connect(company, strict)
+
+
+SHAKE_HANDS = """
+import asyncio, importlib.util, ssl, sys
+from pathlib import Path
+spec = importlib.util.spec_from_file_location("trust", sys.argv[1])
+trust = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(trust)
+
+async def is_taken(context):
+    try:
+        where = {"host": "127.0.0.1", "port": int(sys.argv[3]), "server_hostname": "localhost"}
+        _, writer = await asyncio.open_connection(ssl=context, **where)
+    except ssl.SSLCertVerificationError:
+        return False
+    writer.transport.abort()
+    return True
+
+async def main():
+    of_python = ssl.create_default_context(cafile=sys.argv[2])
+    print(await is_taken(trust.make_ssl_context(Path(sys.argv[2]))), await is_taken(of_python))
+
+asyncio.run(main())
+"""
+
+
+def find_other_pythons() -> dict[tuple[int, int], str]:
+    """Return a Python of each other version that is here and that syncd knows, by its version."""
+    versions = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    found: dict[tuple[int, int], str] = {}
+    for minor in range(11, 20):
+        paths = [shutil.which(f"python3.{minor}"), *map(str, versions.glob(f"3.{minor}.*/bin/python3.{minor}"))]
+        for path in filter(None, paths) if (3, minor) != sys.version_info[:2] else ():
+            if subprocess.run([path, "-c", "import ssl"], capture_output=True, check=False).returncode == 0:
+                found[3, minor] = path
+    return found
+
+
+@pytest.mark.once
+async def test_another_python_takes_what_this_one_takes(tmp_path: Path) -> None:
+    """A real one, which shakes hands by our context and by its own: from 3.13 on its own would refuse the company's."""
+    pythons = find_other_pythons()
+    if not pythons:
+        pytest.skip("another Python's trust was not tested: there is none here")
+    company, trust = Company(tmp_path), str(inspect.getsourcefile(make_ssl_context))
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0, ssl=company.server)
+    async with server:
+        port = str(server.sockets[0].getsockname()[1])
+        for version, python in pythons.items():
+            command = (python, "-I", "-c", SHAKE_HANDS, trust, str(company.root), port)
+            process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+            told, _ = await process.communicate()
+            assert told.decode().split() == ["True", str(version < (3, 13))], version
 
 
 async def test_an_issuing_authority_alone_is_enough(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import contextvars
 import io
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from syncd.clock import Clock
 from syncd.logs.pipe import INDISCREET, TALKATIVE, Format, _Bridge, configure_logs, get_logger
 from syncd.logs.redaction import redact_text
+from syncd.logs.repeats import MOST_LINES
 
 
 class StoppedClock(Clock):
@@ -219,6 +221,41 @@ def test_values_of_secret_keys_are_masked(key: str) -> None:
     assert line[key] == "********"
     assert line["nested"] == [{key: "********"}]
     assert line[f"{key}_count"] == 3
+
+
+def test_one_event_fills_no_log_of_a_run() -> None:
+    """Fifty lines of it, and a number at the end of the run; the next run begins anew, and so do other events."""
+    stream = io.StringIO()
+    configure_logs("json", "info", stream)
+    log = get_logger("syncd.test")
+    for run in (1, 2):
+        with structlog.contextvars.bound_contextvars(run=run):
+            for number in range(120):
+                log.warning("place.odd", number=number)
+                logging.getLogger("some.library").warning("it is odd %d", number)
+            log.info("place.other")
+            log.info("run.finished")
+    for _ in range(60):
+        log.warning("place.odd")
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    told = Counter((line.get("run"), line["event"].partition(" ")[0]) for line in lines)
+    assert told.pop((None, "place.odd")) == 60
+    for run in (1, 2):
+        assert told.pop((run, "place.odd")) == told.pop((run, "it")) == MOST_LINES
+        assert told.pop((run, "place.other")) == told.pop((run, "run.finished")) == 1
+    assert not told
+    ends = [line["not_logged"] for line in lines if line["event"] == "run.finished"]
+    assert ends == [{"place.odd": 70, "some.library": 70}] * 2
+
+
+def test_all_lines_come_when_debugging() -> None:
+    """Whoever asks for everything gets everything that is told at that level."""
+    stream = io.StringIO()
+    configure_logs("json", "debug", stream)
+    with structlog.contextvars.bound_contextvars(run=1):
+        for _ in range(60):
+            get_logger("syncd.test").debug("place.odd")
+    assert len(stream.getvalue().splitlines()) == 60
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,6 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-import structlog
-
 from syncd.clock import Clock
 from syncd.errors import AuthFailed, ProtocolError, RemoteError, TransientError
 from syncd.model.listing import ListRequest, Relation
@@ -39,7 +37,6 @@ class Relations:
         self._clock = clock
         self._troubles = troubles
         self._count = count
-        self._log = structlog.get_logger("syncd.pull")
 
     async def run(self, *, tracked: bool) -> None:
         """Read them. ``tracked``: a full read is under way.
@@ -57,7 +54,7 @@ class Relations:
                 except RemoteError as error:
                     if isinstance(error, AuthFailed) or error.status is None:
                         raise
-                    self._log.warning("relations.unread", stream=stream, objects=len(few), reason=str(error))
+                    self._troubles.note("relations.unread", about=stream, reason=str(error), count=len(few))
                     self._count("ties_unread", len(few))
                     if isinstance(error, TransientError):
                         return
