@@ -132,6 +132,10 @@ def _restored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(push, "judge_portal", _async(None))
 
 
+def _waiting(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(sieves, "stop_restored", _always(tuple[Stop, ...]()))
+
+
 PROTECTIONS = (
     Protection("the second witness", "lying-counts", _second_witness, guard=UNLIMITED),
     Protection("the proof by count", "cut-and-denied", _proof, guard=UNLIMITED),
@@ -149,6 +153,7 @@ PROTECTIONS = (
     Protection("the look at a wave, new rules", "new-rules-cut", _waves, policy=IN_WAVES),
     Protection("the look at a wave, first push", "first-push-lost", _waves, policy=IN_WAVES),
     Protection("a portal that went back", "portal-restored", _restored),
+    Protection("what waits in such a portal", "portal-restored", _waiting),
     Protection("one store, one tenant", "other-tenant", _tenant, guard={**UNLIMITED, "max_creation_percent": None}),
 )
 
