@@ -8,7 +8,6 @@ from types import NoneType, UnionType
 from typing import Literal, Union, get_args, get_origin, get_type_hints
 
 from syncd.sandbox.drill.catalogue import CATALOGUE
-from syncd.sandbox.drill.days import ORDINARY
 from syncd.sandbox.portal.manual_edits import OPERATIONS
 from syncd.sandbox.tenant.events import operation_names
 from syncd.sandbox.wire.faults import FaultKind
@@ -51,11 +50,9 @@ def make_drill_faults(_kept: Mapping[str, str]) -> list[str]:
     """Return the table of what a drill plays, in the words of the catalogue itself."""
     rows = []
     for scenario in CATALOGUE:
-        day = (
-            "an ordinary day" if scenario.day is ORDINARY else scenario.day.name if scenario.day else "nothing for good"
-        )
-        rows.append(f"| `{scenario.name}` | {day} | {scenario.says} |")
-    return ["| fault | what happens besides | the fault |", "|---|---|---|", *rows]
+        day = scenario.day.name if scenario.day else "nothing for good"
+        rows.append(f"| `{scenario.name}` | {scenario.side} | {scenario.says} | {day} |")
+    return ["| fault | side | what is done | what really happens besides |", "|---|---|---|---|", *rows]
 
 
 def _make_rows(names: Iterable[str], kept: Mapping[str, str]) -> list[str]:

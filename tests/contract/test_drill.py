@@ -33,6 +33,7 @@ from syncd.sandbox.drill.people import PEOPLE
 from syncd.sandbox.drill.play import Play
 from syncd.sandbox.drill.portal import PORTAL
 from syncd.sandbox.drill.reads import READS
+from syncd.sandbox.drill.rollouts import ROLLOUTS
 from syncd.sandbox.drill.surroundings import SURROUNDINGS
 from syncd.sandbox.server import Sandbox, SandboxOptions
 from syncd.sandbox.wire.faults import Fault
@@ -43,7 +44,7 @@ from tests.fakes.world import World
 
 FAMILIES = {
     "reads": READS, "late": LATE, "people": PEOPLE, "groups": GROUPS, "network": NETWORK, "portal": PORTAL,
-    "surroundings": SURROUNDINGS,
+    "rollouts": ROLLOUTS, "surroundings": SURROUNDINGS,
 }  # fmt: skip
 NO_LIMITS = "[guard]\nmax_removals = false\nmax_removal_percent = false\nmax_daily_removal_percent = false\n"
 REAL = """
@@ -111,6 +112,17 @@ async def test_by_default_nobody_is_harmed_under_any_fault(
     assert len({scenario.name for scenario in CATALOGUE}) == len(CATALOGUE) == sum(map(len, FAMILIES.values()))
 
 
+async def test_under_waves_a_rollout_reaches_few_before_it_is_looked_at(tmp_path: Path) -> None:
+    """What was written is not what the portal shows: the rest is held, of new rules and of a first push."""
+    async with open_stage(read(tmp_path, "[policy]\nwaves = [10, 50, 100]\n"), people=30, company=None) as stage:
+        people = len(stage.base.accounts)
+        for scenario in ROLLOUTS:
+            result = await stage.play(scenario)
+            assert (result.passed_off_well, result.held >= people - -(-people // 10)) == (True, True), result
+        assert stage.program.settings.policy.waves == (10, 50, 100)
+        assert (stage.program.count_first_wave(19), stage.program.count_first_wave(30)) == (None, 3)
+
+
 # ---- what weak settings cost
 
 
@@ -166,7 +178,13 @@ def test_the_table_names_each_fault_and_nobody(tmp_path: Path, monkeypatch: pyte
     assert ended.exit_code == 0, ended.output
     lines = ended.stdout.splitlines()
     assert lines[0].startswith("Played with a made-up company of 30 people and 20 groups;")
-    assert [line.split()[0] for line in lines if "nobody" in line] == ["cut-lists", "portal-down"]
+    rows = [line for line in lines if line.startswith(("cut-lists ", "portal-down "))]
+    assert [line.split()[0] for line in rows if "nobody" in line] == ["cut-lists", "portal-down"]
+    assert "Graph: the lists of" in rows[0], "a row says to which side what was done"
+    assert "portal: the portal goes" in rows[1]
+    said = " ".join(ended.stdout.split())
+    assert "an ordinary day" in said
+    assert all(f"{column}: " in said for column in ("planned", "held", "removed", "by mistake", "converged"))
     assert lines[-1] == "Nobody would have been removed by mistake under any of 2 faults."
 
 
@@ -175,6 +193,7 @@ def test_the_list_names_every_fault_and_an_unknown_one_is_refused() -> None:
     listed = json.loads(syncd("drill", "--list", "--json").stdout)
     check_document(["drill", "--list"], listed)
     assert [each["fault"] for each in listed] == [scenario.name for scenario in CATALOGUE]
+    assert {each["side"] for each in listed} == {"tenant", "Graph", "portal", "syncd"}
     ended = syncd("drill", "--only", "cut-list")
     assert ended.exit_code == 2
     assert "there is no fault 'cut-list'; 'syncd drill --list' names them all" in ended.stderr

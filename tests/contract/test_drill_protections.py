@@ -23,8 +23,9 @@ from syncd.sandbox.drill.catalogue import CATALOGUE
 from syncd.store.directory import lists
 from syncd.store.directory.tenant import TenantBinding
 from syncd.store.plans.doubts import Doubts
-from syncd.sync import passage, runs, timekeeper
+from syncd.sync import passage, push, runs, timekeeper
 from syncd.sync.apply import apply
+from syncd.sync.apply.waves import Waving
 from syncd.sync.planning import handovers
 from syncd.sync.pull import sweep
 from syncd.sync.pull.member_witness import Verdict
@@ -37,6 +38,7 @@ UNLIMITED = {
     "max_removals": None, "max_removal_percent": None, "max_daily_removals": None, "max_daily_removal_percent": None,
 }  # fmt: skip
 """Without limits nothing but the protection itself stands between the fault and the people."""
+IN_WAVES = {"waves": (10, 50, 100)}
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,18 @@ def _tenant(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(TenantBinding, "bind_tenant", _async(None))
 
 
+def _waves(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Waving, "_read_back", _async(()))
+
+
+def _restored(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(push, "judge_portal", _async(None))
+
+
+def _waiting(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(sieves, "stop_restored", _always(tuple[Stop, ...]()))
+
+
 PROTECTIONS = (
     Protection("the second witness", "lying-counts", _second_witness, guard=UNLIMITED),
     Protection("the proof by count", "cut-and-denied", _proof, guard=UNLIMITED),
@@ -136,6 +150,10 @@ PROTECTIONS = (
     Protection("a group made anew", "remade-group", _remade),
     Protection("news before an approval", "late-approval", _approval),
     Protection("unclear answers", "unclear-answers", _unclear),
+    Protection("the look at a wave, new rules", "new-rules-cut", _waves, policy=IN_WAVES),
+    Protection("the look at a wave, first push", "first-push-lost", _waves, policy=IN_WAVES),
+    Protection("a portal that went back", "portal-restored", _restored),
+    Protection("what waits in such a portal", "portal-restored", _waiting),
     Protection("one store, one tenant", "other-tenant", _tenant, guard={**UNLIMITED, "max_creation_percent": None}),
 )
 

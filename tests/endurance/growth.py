@@ -6,17 +6,20 @@ import os
 import sqlite3
 import tracemalloc
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Look:
-    """What may not grow, at one moment. ``kept``: bytes allocated since the first third, and still there."""
+    """What may not grow, at one moment. ``kept``: bytes allocated since the first third, and still there, by file.
+
+    ``descriptors``: how many lead to what.
+    """
 
     hour: float
-    descriptors: int
+    descriptors: Counter[str]
     threads: int
     tasks: int
     runs: int
@@ -24,7 +27,13 @@ class Look:
     store_bytes: int
     log_lines: int
     resident: int
-    kept: int = 0
+    kept: Counter[str] = field(default_factory=Counter)
+
+    def __str__(self) -> str:
+        """Return one line of it."""
+        parts = {name: getattr(self, name) for name in self.__slots__ if name not in ("descriptors", "kept")}
+        parts |= {"descriptors": self.descriptors.total(), "kept": self.kept.total()}
+        return ", ".join(f"{name} {value:,}" for name, value in parts.items())
 
 
 @dataclass
@@ -53,23 +62,41 @@ def count_rows(store: Path) -> dict[str, int]:
     return {**counts, "bytes": (pages - free) * size}
 
 
+def name_descriptors() -> Counter[str]:
+    """Return what the descriptors of this process lead to: files by name, and anything else by its kind."""
+    found = Counter[str]()
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # the one by which the folder is read
+            target = os.readlink(entry)  # noqa: PTH115 - of a socket it is no path
+            found[Path(target).name if target.startswith("/") else target.partition(":[")[0]] += 1
+    return found
+
+
+def tell_growth(before: Counter[str], now: Counter[str], *, most: int = 6) -> str:
+    """Return in what two counts differ, what grew most first."""
+    grown = Counter({name: now[name] - before[name] for name in now | before if now[name] != before[name]})
+    return ", ".join(f"{name} {number:+,}" for name, number in grown.most_common(most)) or "nothing"
+
+
 def read_resident() -> int:
     pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
-def measure_kept() -> int:
+def measure_kept() -> Counter[str]:
     """Return how many bytes are there still that were allocated since tracing began, the imitation's own left out."""
     without = [
         tracemalloc.Filter(inclusive=False, filename_pattern=pattern)
         for pattern in ("*/syncd/sandbox/*", "*/tests/*", "*/aiohttp/web*", tracemalloc.__file__)
     ]
     taken = tracemalloc.take_snapshot().filter_traces(without)
-    return sum(statistic.size for statistic in taken.statistics("filename"))
+    found = taken.statistics("filename")
+    return Counter({"/".join(each.traceback[0].filename.split("/")[-3:]): each.size for each in found})
 
 
 _SLACK = 1.25
 _KEPT_BYTES = 4_000_000
+_DESCRIPTORS = 3
 
 
 def judge_growth(tally: Tally) -> None:
@@ -78,7 +105,12 @@ def judge_growth(tally: Tally) -> None:
     if len(first) < 2:
         return
     begin, end = first[0], first[-1]
-    for name in ("descriptors", "threads", "tasks"):
+    if end.descriptors.total() > begin.descriptors.total() + _DESCRIPTORS:
+        tally.wrong.append(
+            f"descriptors grew from {begin.descriptors.total()} to {end.descriptors.total()}: "
+            f"{tell_growth(begin.descriptors, end.descriptors)}"
+        )
+    for name in ("threads", "tasks"):
         if getattr(end, name) > getattr(begin, name) + 3:
             tally.wrong.append(f"{name} grew from {getattr(begin, name)} to {getattr(end, name)}")
     for name in ("runs", "changes"):
@@ -90,5 +122,8 @@ def judge_growth(tally: Tally) -> None:
         tally.wrong.append(
             f"the log grew faster: {early:.0f} lines an hour at first, {end.log_lines / end.hour:.0f} later"
         )
-    if end.kept > _KEPT_BYTES:
-        tally.wrong.append(f"{end.kept:,} bytes are kept that were allocated since hour {begin.hour}")
+    if end.kept.total() > _KEPT_BYTES:
+        tally.wrong.append(
+            f"{end.kept.total():,} bytes are kept that were allocated since hour {begin.hour}: "
+            f"{tell_growth(Counter(), end.kept)}"
+        )

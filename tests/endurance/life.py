@@ -45,7 +45,16 @@ from syncd.store.db.database import Compiled, Database, open_database
 from syncd.store.runs.verify import Chain
 from tests.contract.certificates import issue
 from tests.e2e.truth import Truth
-from tests.endurance.growth import Look, Tally, count_rows, judge_growth, measure_kept, read_resident
+from tests.endurance.growth import (
+    Look,
+    Tally,
+    count_rows,
+    judge_growth,
+    measure_kept,
+    name_descriptors,
+    read_resident,
+    tell_growth,
+)
 from tests.endurance.virtual import VirtualClock, VirtualLoop, everybody_goes_by
 
 HOURS = 72
@@ -141,9 +150,23 @@ class Life:
         )
         self.daemons.append((service, asyncio.create_task(service.run(), name="daemon")))
 
+    def find_working(self) -> int:
+        """Return the place of the daemon that works: the one that took over first, which need not be the oldest."""
+        roles = [service._context.state.role for service, _ in self.daemons]
+        return roles.index("working") if "working" in roles else 0
+
+    async def rest(self) -> None:
+        """Wait until no run is in hand: its connections, and what it works on, are no growth."""
+        while any(service._context.state.running for service, _ in self.daemons):
+            await self.clock.sleep(1)
+
+    def request_full(self) -> None:
+        """Ask the daemon that works for a full run; the other one would keep it until it takes over."""
+        self.daemons[self.find_working()][0].request("full")
+
     async def stop_daemon(self) -> None:
         """Stop the daemon that works, or the oldest one."""
-        service, task = self.daemons.pop(0)
+        service, task = self.daemons.pop(self.find_working())
         service.stop("SIGTERM")
         if await task != 0:
             self.tally.wrong.append("a daemon did not end well")
@@ -235,14 +258,15 @@ class Life:
 
     async def look(self) -> None:
         """Measure."""
+        await self.rest()
         hour = (self.clock.monotonic() - self.begun) / 3600
         gc.collect()
-        kept = measure_kept() if tracemalloc.is_tracing() else 0
+        kept = measure_kept() if tracemalloc.is_tracing() else Counter[str]()
         counts = await asyncio.to_thread(count_rows, self.folder / "store.db")
         log_lines = sum(self.tally.log.values())
         found = Look(
             hour=round(hour, 1),
-            descriptors=sum(1 for _ in Path("/proc/self/fd").iterdir()),
+            descriptors=name_descriptors(),
             threads=threading.active_count(),
             tasks=len(asyncio.all_tasks()),
             runs=counts["runs"],
@@ -252,8 +276,13 @@ class Life:
             resident=read_resident(),
             kept=kept,
         )
+        last = self.tally.looks[-1] if self.tally.looks else found
         self.tally.looks.append(found)
         self.tell(str(found))
+        self.tell(f"  descriptors: {tell_growth(Counter(), found.descriptors, most=20)}")
+        self.tell(f"  since the last look: {tell_growth(last.descriptors, found.descriptors)}")
+        if kept:
+            self.tell(f"  kept: {tell_growth(Counter(), kept)}")
         if self.truth.find_touched_foreigners():
             self.tally.wrong.append(f"hour {hour:.0f}: records of others were touched")
 
@@ -378,11 +407,11 @@ async def _end(life: Life) -> None:
     for service, _ in life.daemons:
         service.reload()
     await life.clock.sleep(2 * 3600)  # so long what delta told is believed against other readings
-    life.daemons[0][0].request("full")
+    life.request_full()
     await life.clock.sleep(1800)
     tally = life.tally
     before = Counter(tally.runs)
-    life.daemons[0][0].request("full")
+    life.request_full()
     await life.clock.sleep(1800)
     await life.look()
     if tally.runs["full succeeded"] <= before["full succeeded"]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.endurance import files, kills, life, touches
+from tests.endurance.growth import Look, Tally, judge_growth
 
 
 @pytest.mark.slow
@@ -35,6 +38,25 @@ async def test_some_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     found = await kills.kill_all(tmp_path, kills=1, seed="share", tell=lambda line: None)
     assert found.wrong == []
     assert set(found.killed) == set(kills.SHARES)
+
+
+@pytest.mark.once
+def test_what_has_grown_is_told_by_its_name() -> None:
+    """Descriptors by what they lead to, memory by the file that keeps it; what only came and went is no growth."""
+    three = Counter({"store.db": 3, "socket": 6})
+    early = Look(
+        hour=3.0, descriptors=three, threads=7, tasks=24, runs=50, changes=90, store_bytes=1, log_lines=9, resident=1
+    )
+    more, kept = Counter({"store.db": 2, "socket": 2}), Counter({"db/database.py": 5_000_000})
+    grown = Tally(hours=9, looks=[early, replace(early, hour=9.0, descriptors=three + more, kept=kept)])
+    judge_growth(grown)
+    assert grown.wrong == [
+        "descriptors grew from 9 to 13: store.db +2, socket +2",
+        "5,000,000 bytes are kept that were allocated since hour 3.0: db/database.py +5,000,000",
+    ]
+    still = Tally(hours=9, looks=[early, replace(early, hour=9.0)])
+    judge_growth(still)
+    assert still.wrong == []
 
 
 @pytest.mark.slow

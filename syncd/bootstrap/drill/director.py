@@ -86,6 +86,7 @@ class Stage:
         put_back(self.sandbox, self.snapshot)
         self.program.put_back(self.store)
         self.program.set_clock(ahead=0.0)
+        self.program.set_rules_back()
         self.program.take_for(self.sandbox.registration.tenant_id)
         knobs = copy.copy(self.sandbox.tenant_knobs), copy.copy(self.sandbox.portal_knobs)
         return Play(
@@ -105,7 +106,9 @@ class Stage:
         harm = play.harm
         return Result(
             fault=scenario.name,
+            side=scenario.side,
             says=scenario.says,
+            day=scenario.day.name if scenario.day else "",
             planned=max((ended.planned for ended in play.ends), default=0),
             held=max((ended.held for ended in play.ends), default=0),
             removed=len(play.lost),
@@ -116,6 +119,7 @@ class Stage:
             gained=len(harm.gained),
             passed=len(harm.passed),
             foreign=len(harm.foreign),
+            unasked=len(harm.unasked),
             differences=find_difference(play.wanted, now, strangers=play.strangers),
             runs=during,
             who=sorted(harm.everybody()) if self.cast.made_up else (),

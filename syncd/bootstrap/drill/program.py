@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from syncd.bootstrap.drill.clocks import WrongClock
-from syncd.bootstrap.drill.settings import with_tenant
+from syncd.bootstrap.drill.settings import make_rollout_settings, with_tenant
 from syncd.bootstrap.runs import make_runs
 from syncd.bootstrap.sides import open_sides
 from syncd.bootstrap.store import open_store
@@ -47,7 +47,7 @@ class DrilledProgram:
         ``compiled``: the statements that another program has compiled.
         """
         self.settings = settings
-        self._own = settings
+        self._own = self._rules = settings
         self._clock = clock
         self.store = store
         self._faults = faults
@@ -116,7 +116,20 @@ class DrilledProgram:
 
     def take_for(self, tenant_id: str) -> None:
         """Configure another tenant."""
-        self.settings = with_tenant(self._own, tenant_id)
+        self.settings = with_tenant(self._rules, tenant_id)
+
+    def roll_out(self, *, new_rules: bool) -> None:
+        """Let what comes be a rollout."""
+        self.settings = self._rules = make_rollout_settings(self._own, new_rules=new_rules)
+
+    def count_first_wave(self, people: int) -> int | None:
+        """Return how many people the first wave has; None where everything goes at once."""
+        waves, least = self.settings.policy.waves, self.settings.guard.min_population
+        return -(-people * waves[0] // 100) if waves and people >= max(least, 2) else None
+
+    def set_rules_back(self) -> None:
+        """Configure again what is drilled."""
+        self.settings = self._rules = self._own
 
     def _replace_store(self, other: Path) -> None:
         self.forget()

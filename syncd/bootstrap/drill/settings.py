@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from syncd.config import Settings, format_duration
+from syncd.config import ExpressionRule, Settings, format_duration
 from syncd.config.base import Surroundings
 from syncd.config.secret import Secret
 from syncd.config.sections import BpsSettings, GraphSettings, HealthSettings, LogSettings, NotifySettings, StoreSettings
 from syncd.config.settings import Missing
 from syncd.sandbox.server import Sandbox
 
+_NEW_TITLE = '"Title by a new rule, the same for everybody"'
 _OURS = ("concurrency", "members_per_request")
 
 
@@ -73,16 +74,34 @@ def make_founding_settings(settings: Settings) -> Settings:
     )
 
 
+def make_rollout_settings(settings: Settings, *, new_rules: bool) -> Settings:
+    """Return the same settings for a rollout: without the limits that would hold it as a whole, and drift is reverted.
+
+    ``new_rules``: everybody's title is made by another rule, of a length that a portal which cuts does not keep.
+    """
+    lifted = dict.fromkeys(("max_creation_percent", "max_adoptions", "max_update_percent"))
+    user = settings.mapping.user.model_copy(update={"job_title": ExpressionRule(_NEW_TITLE)} if new_rules else {})
+    return settings.model_copy(
+        update={
+            "guard": settings.guard.model_copy(update=lifted),
+            "policy": settings.policy.model_copy(update={"drift": "revert"}),
+            "mapping": settings.mapping.model_copy(update={"user": user}),
+        }
+    )
+
+
 def with_tenant(settings: Settings, tenant_id: str) -> Settings:
     """Return the same settings for another tenant."""
     return settings.model_copy(update={"graph_side": settings.graph.model_copy(update={"tenant_id": tenant_id})})
 
 
 def list_left_out(settings: Settings) -> list[str]:
-    """Return a sentence about each setting that a drill does without."""
-    return (
-        ["Left out: guard.quiet_hours, so that nothing hangs on the time of day."] if settings.guard.quiet_hours else []
-    )
+    """Return a sentence about each setting that a drill does without, or that leaves nothing to drill."""
+    notes = {
+        "Left out: guard.quiet_hours, so that nothing hangs on the time of day.": settings.guard.quiet_hours,
+        "Without policy.waves a first push, and new rules, reach everybody at once.": not settings.policy.waves,
+    }
+    return [note for note, told in notes.items() if told]
 
 
 def list_weak(settings: Settings) -> list[str]:

@@ -97,9 +97,12 @@ def _choose(catalogue: Sequence[Scenario], names: Sequence[str]) -> Sequence[Sce
 
 
 def _print_catalogue(scenarios: Sequence[Scenario], *, machine: bool) -> None:
+    from syncd.cli.screen.drill import tell_fault
     from syncd.cli.screen.output import Stream, print_json, print_table
 
+    told = ((each.name, each.side, each.says, each.day.name if each.day else "") for each in scenarios)
     if machine:
-        print_json(Stream({"fault": scenario.name, "says": scenario.says} for scenario in scenarios))
+        print_json(Stream(dict(zip(("fault", "side", "says", "day"), each, strict=True)) for each in told))
         return
-    print_table((("fault", 1), ("what happens", 4)), ((scenario.name, scenario.says) for scenario in scenarios))
+    rows = ((name, tell_fault(side, says, day)) for name, side, says, day in told)
+    print_table((("fault", 1), ("what happens", 4)), rows)

@@ -224,11 +224,16 @@ class Company(TypedDict):
     synchronised: Count
 
 
+Side = Literal["tenant", "Graph", "portal", "syncd"]
+
+
 class Fault(TypedDict):
-    """How one fault passed off."""
+    """How one fault passed off; `day` is what really happens besides, empty where nothing does."""
 
     fault: str
+    side: Side
     says: str
+    day: str
     planned: Count
     held: Count
     removed: Count
@@ -253,4 +258,6 @@ class Scenario(TypedDict):
     """A fault that can be played."""
 
     fault: str
+    side: Side
     says: str
+    day: str

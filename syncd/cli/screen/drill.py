@@ -10,7 +10,15 @@ from syncd.cli.screen.output import print_line, print_table
 if TYPE_CHECKING:
     from syncd.sandbox.drill.results import Report, Result
 
-_COLUMNS = (("fault", 2), ("planned", 1), ("held", 1), ("removed", 1), ("by mistake", 4), ("converged", 1))
+_COLUMNS = (
+    ("fault", 2), ("what happens", 8), ("planned", 1), ("held", 1), ("removed", 1), ("by mistake", 4),
+    ("converged", 1),
+)  # fmt: skip
+_LEGEND = (
+    "planned: changes of the largest plan while it went on; held: how many of them waited for a person; removed: who "
+    "lost anything, meant or not; by mistake: who lost or got what nobody meant; converged: the portal was right in "
+    "the end. On an ordinary day one is deleted, one is disabled and one leaves a group: these three are meant."
+)
 _WHO = 10
 _HARMS = (
     ("deleted", "deleted"),
@@ -20,6 +28,7 @@ _HARMS = (
     ("gained", "given what nobody gave"),
     ("passed", "replaced by another person"),
     ("foreign", "records of others touched"),
+    ("unasked", "written before anybody looked"),
 )
 """Kinds of harm, by their name in a result, as a table says them."""
 
@@ -31,6 +40,8 @@ def print_report(report: Report, *, weak: Sequence[str]) -> None:
         print_line(note)
     print_line()
     print_table(_COLUMNS, map(_describe, report.results))
+    print_line()
+    print_line(_LEGEND)
     print_line()
     for result in report.results:
         if result.who:
@@ -55,6 +66,11 @@ def describe_company(report: Report) -> str:
     return f"Played with a copy of the stored company, {who}; {report.synchronised:,} of them are synchronised."
 
 
+def tell_fault(side: str, says: str, day: str) -> str:
+    """Return in words what is done to which side, and what really happens besides."""
+    return f"{side}: {says}{f' ({day})' if day else ''}"
+
+
 def describe_report(report: Report, *, weak: Sequence[str]) -> Mapping[str, object]:
     """Return the document of ``--json``."""
     return {
@@ -71,7 +87,9 @@ def describe_report(report: Report, *, weak: Sequence[str]) -> Mapping[str, obje
         "faults": [
             {
                 "fault": result.fault,
+                "side": result.side,
                 "says": result.says,
+                "day": result.day,
                 "planned": result.planned,
                 "held": result.held,
                 "removed": result.removed,
@@ -90,6 +108,7 @@ def _describe(result: Result) -> Sequence[object]:
     harm = [f"{number:,} {words}" for name, words in _HARMS if (number := getattr(result, name))]
     return (
         result.fault,
+        tell_fault(result.side, result.says, result.day),
         f"{result.planned:,}",
         f"{result.held:,}",
         f"{result.removed:,}",

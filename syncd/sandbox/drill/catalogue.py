@@ -9,6 +9,7 @@ from syncd.sandbox.drill.people import PEOPLE
 from syncd.sandbox.drill.play import Scenario
 from syncd.sandbox.drill.portal import PORTAL
 from syncd.sandbox.drill.reads import READS
+from syncd.sandbox.drill.rollouts import ROLLOUTS
 from syncd.sandbox.drill.surroundings import SURROUNDINGS
 
-CATALOGUE: tuple[Scenario, ...] = (*READS, *LATE, *PEOPLE, *GROUPS, *NETWORK, *PORTAL, *SURROUNDINGS)
+CATALOGUE: tuple[Scenario, ...] = (*READS, *LATE, *PEOPLE, *GROUPS, *NETWORK, *PORTAL, *ROLLOUTS, *SURROUNDINGS)

@@ -17,6 +17,10 @@ _OWN = (
 """Attributes of a colleague that somebody new does not take over."""
 
 
+_RENAMED = 8
+"""Enough that their lost names and titles cannot pass for changes by hand, too few for guard.max_update_percent."""
+
+
 def hire_like(directory: Directory, colleague: Node, number: int, *, groups: Collection[Group] = ()) -> str:
     """Let somebody new begin, who is like a colleague for every rule; return the id."""
     properties = {name: value for name, value in colleague.properties.items() if name not in _OWN}
@@ -51,7 +55,17 @@ def _ordinary(play: Play) -> Collection[str]:
     return (left, disabled, moved)
 
 
-ORDINARY = Day("ordinary", _ordinary)
+ORDINARY = Day("an ordinary day", _ordinary)
+
+
+def _busy(play: Play) -> Collection[str]:
+    """An ordinary day, on which many get another name and title: more than changes by hand could be taken for."""
+    for person in pick(play, 6 + _RENAMED)[6:]:
+        play.sandbox.directory.set_attributes(person, displayName=f"Name {person[:8]}", jobTitle="Title of that day")
+    return _ordinary(play)
+
+
+BUSY = Day("an ordinary day on which many are renamed", _busy)
 
 
 def _leave_group(play: Play) -> Collection[str]:

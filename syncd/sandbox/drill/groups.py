@@ -95,11 +95,15 @@ def _choose(play: Play) -> list[Group]:
 
 
 GROUPS = (
-    Scenario(name="emptied-groups", says="the largest groups are emptied by mistake", play=_emptied),
-    Scenario(name="deleted-groups", says="the largest groups are deleted by mistake", play=_deleted),
+    Scenario(name="emptied-groups", says="the largest groups are emptied by mistake", play=_emptied, side="tenant"),
+    Scenario(name="deleted-groups", says="the largest groups are deleted by mistake", play=_deleted, side="tenant"),
     Scenario(
-        name="doubled-names", says="other groups get the names of groups that matter", play=_doubled, day=ORDINARY
+        name="doubled-names",
+        says="other groups get the names of groups that matter",
+        play=_doubled,
+        side="tenant",
+        day=ORDINARY,
     ),
-    Scenario(name="renamed-groups", says="groups that matter are renamed", play=_renamed),
-    Scenario(name="remade-group", says="a group is deleted and made anew", play=_remade),
+    Scenario(name="renamed-groups", says="groups that matter are renamed", play=_renamed, side="tenant"),
+    Scenario(name="remade-group", says="a group is deleted and made anew", play=_remade, side="tenant"),
 )

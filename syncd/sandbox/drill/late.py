@@ -83,21 +83,25 @@ async def _late_news(play: Play) -> None:
 
 LATE = (
     Scenario(
-        name="stale-lists", says="lists are older than what delta has told", play=_stale_lists, day=ORDINARY,
+        name="stale-lists", says="lists are older than what delta has told", play=_stale_lists,
+        side="Graph", day=ORDINARY,
     ),
     Scenario(
-        name="stale-replicas", says="every reading but delta is old", play=_stale_replicas, day=ORDINARY,
+        name="stale-replicas", says="every reading but delta is old", play=_stale_replicas, side="Graph", day=ORDINARY,
     ),
     Scenario(
-        name="shifting-pages", says="people move between pages while they are read", play=_shifting_pages, day=ORDINARY,
+        name="shifting-pages", says="people move between pages while they are read", play=_shifting_pages,
+        side="Graph", day=ORDINARY,
     ),
     Scenario(
-        name="replayed-rounds", says="delta repeats and shuffles its news", play=_replayed_rounds, day=ORDINARY,
+        name="replayed-rounds", says="delta repeats and shuffles its news", play=_replayed_rounds,
+        side="Graph", day=ORDINARY,
     ),
     Scenario(
-        name="lost-links", says="delta never tells who joined or left a group", play=_lost_links, day=ORDINARY,
+        name="lost-links", says="delta never tells who joined or left a group", play=_lost_links,
+        side="Graph", day=ORDINARY,
     ),
     Scenario(
-        name="late-news", says="delta tells everything ten minutes later", play=_late_news, day=ORDINARY,
+        name="late-news", says="delta tells everything ten minutes later", play=_late_news, side="Graph", day=ORDINARY,
     ),
 )  # fmt: skip

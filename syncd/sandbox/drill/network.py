@@ -46,8 +46,20 @@ async def _forbidden(play: Play) -> None:
 
 
 NETWORK = (
-    Scenario(name="throttling", says="Graph refuses now and then and asks for pauses", play=_throttling, day=ORDINARY),
-    Scenario(name="errors", says="Graph answers with errors, cuts and old tokens", play=_errors, day=ORDINARY),
-    Scenario(name="no-sign-in", says="the client secret has expired", play=_no_sign_in, day=ORDINARY),
-    Scenario(name="no-permission", says="the permissions are taken away", play=_forbidden, day=ORDINARY),
+    Scenario(
+        name="throttling",
+        says="Graph refuses now and then and asks for pauses",
+        play=_throttling,
+        side="Graph",
+        day=ORDINARY,
+    ),
+    Scenario(
+        name="errors",
+        says="Graph answers with errors, cuts and old tokens",
+        play=_errors,
+        side="Graph",
+        day=ORDINARY,
+    ),
+    Scenario(name="no-sign-in", says="the client secret has expired", play=_no_sign_in, side="Graph", day=ORDINARY),
+    Scenario(name="no-permission", says="the permissions are taken away", play=_forbidden, side="Graph", day=ORDINARY),
 )

@@ -192,16 +192,32 @@ def _leave(play: Play) -> Collection[str]:
 _LEFT = Day("one is deleted", _leave)
 
 PEOPLE = (
-    Scenario(name="mass-disabled", says="four in ten are disabled by mistake", play=_mass_disabled),
-    Scenario(name="mass-deleted", says="four in ten are deleted by mistake", play=_mass_deleted),
-    Scenario(name="everybody-deleted", says="delta tells of everybody that they are deleted", play=_everybody_deleted),
-    Scenario(name="held-then-grown", says="what was held is a small share after many are hired", play=_held_then_grown),
-    Scenario(name="in-slices", says="a script disables everybody, a few with each run", play=_in_slices),
-    Scenario(name="late-approval", says="what was held is approved after it was put right", play=_late_approval),
-    Scenario(name="login-again", says="somebody new gets the login of a leaver", play=_login_again, day=_LEFT),
+    Scenario(name="mass-disabled", says="four in ten are disabled by mistake", play=_mass_disabled, side="tenant"),
+    Scenario(name="mass-deleted", says="four in ten are deleted by mistake", play=_mass_deleted, side="tenant"),
+    Scenario(
+        name="everybody-deleted", says="delta tells of everybody that they are deleted", play=_everybody_deleted,
+        side="tenant",
+    ),
+    Scenario(
+        name="held-then-grown", says="what was held is a small share after many are hired", play=_held_then_grown,
+        side="tenant",
+    ),
+    Scenario(name="in-slices", says="a script disables everybody, a few with each run", play=_in_slices, side="tenant"),
+    Scenario(
+        name="late-approval", says="what was held is approved after it was put right", play=_late_approval,
+        side="tenant",
+    ),
+    Scenario(
+        name="login-again", says="somebody new gets the login of a leaver", play=_login_again,
+        side="tenant", day=_LEFT,
+    ),
     Scenario(
         name="frozen-login", says="a login becomes unusable, then its owner leaves a group", play=_frozen_login,
+        side="tenant",
         day=LEFT_GROUP,
     ),
-    Scenario(name="agents", says="accounts of agents appear, in lists and in no count", play=_agents, day=ORDINARY),
+    Scenario(
+        name="agents", says="accounts of agents appear, in lists and in no count", play=_agents,
+        side="tenant", day=ORDINARY,
+    ),
 )  # fmt: skip

@@ -72,6 +72,8 @@ class Harm:
     gained: set[str] = field(default_factory=set)
     passed: set[str] = field(default_factory=set)
     foreign: set[str] = field(default_factory=set)
+    unasked: set[str] = field(default_factory=set)
+    """What had to wait until a person looks at it, and did not."""
 
     def removed(self) -> set[str]:
         """Return everybody, and every group, that lost something."""
@@ -79,7 +81,7 @@ class Harm:
 
     def everybody(self) -> set[str]:
         """Return all of them."""
-        return self.removed() | self.gained | self.passed | self.foreign
+        return self.removed() | self.gained | self.passed | self.foreign | self.unasked
 
 
 def list_losses(before: Picture, now: Picture) -> Iterator[tuple[str, str]]:
@@ -101,6 +103,16 @@ def list_gains(known: Collection[Picture], now: Picture) -> Iterator[str]:
         yield from (who for group, who in getattr(now, name) - had if who in accounts and group in groups)
     held = frozenset().union(*(picture.licences for picture in known))
     yield from (who for _, who in now.licences - held if who in accounts)
+
+
+def list_given(before: Picture, now: Picture) -> Iterator[str]:
+    """Yield who was made, changed or given something since, by key."""
+    for name in ("accounts", "groups"):
+        was, found = getattr(before, name), getattr(now, name)
+        yield from (key for key, values in found.items() if was.get(key) != values)
+    for name in ("members", "owners", "licences"):
+        yield from (who for _, who in getattr(now, name) - getattr(before, name))
+    yield from (key for key, _ in now.privileges - before.privileges)
 
 
 def find_difference(wanted: Picture, now: Picture, *, strangers: bool = False) -> list[str]:

@@ -6,13 +6,15 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from syncd.sandbox.drill.picture import Harm, Picture, list_gains, list_losses, take_picture
+from syncd.sandbox.drill.picture import Harm, Picture, list_gains, list_given, list_losses, take_picture
 from syncd.sandbox.server import Sandbox
 from syncd.sandbox.snapshot import turn_back
 from syncd.sandbox.wire.faults import Fault
 from syncd.sandbox.wire.knobs import PortalKnobs, TenantKnobs
 
 Kind = Literal["full", "delta"]
+Side = Literal["tenant", "Graph", "portal", "syncd"]
+"""Where something goes wrong: what is in the tenant, how it is read, the portal, or the program's own surroundings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,21 @@ class Program(Protocol):
         """Configure another tenant."""
         ...
 
+    def roll_out(self, *, new_rules: bool) -> None:
+        """Let what comes be a rollout, with everything lifted that an administrator lifts for it.
+
+        ``new_rules``: one value of everybody is made otherwise from now on.
+        """
+        ...
+
+    def count_first_wave(self, people: int) -> int | None:
+        """Return how many of so many people a rollout may reach before it is looked at; None: all of them."""
+        ...
+
+    def set_rules_back(self) -> None:
+        """Configure again what is drilled."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Day:
@@ -81,6 +98,7 @@ class Scenario:
     name: str
     says: str
     play: Callable[[Play], Awaitable[None]]
+    side: Side
     day: Day | None = None
 
 
@@ -195,6 +213,19 @@ class Play:
             return Ended(run=0, status="killed")
         self.ends.append(ended)
         return ended
+
+    def look_at_wave(self) -> None:
+        """Note whom a rollout reached beyond its first wave, whose values the portal did not keep: all else waits."""
+        now, base = take_picture(self.sandbox), self.base.accounts
+        concerned = [key for key, values in self.wanted.accounts.items() if base.get(key) != values]
+        first = self.program.count_first_wave(len(concerned))
+        if first is not None:
+            reached = sorted(key for key, values in now.accounts.items() if base.get(key) != values)
+            self.harm.unasked |= set(reached[first:])
+
+    def look_what_was_given(self, before: Picture) -> None:
+        """Note who was made, changed or given anything since ``before``, when only taking away was right."""
+        self.harm.unasked |= set(list_given(before, take_picture(self.sandbox)))
 
     def settle(self) -> None:
         """Note who still has a place or a licence that the tenant has taken away: by now it should be gone."""

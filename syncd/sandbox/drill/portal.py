@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from syncd.sandbox.drill.days import ORDINARY
+from syncd.sandbox.drill.days import BUSY, ORDINARY
+from syncd.sandbox.drill.picture import take_picture
 from syncd.sandbox.drill.play import Day, Play, Scenario, pick
 from syncd.sandbox.snapshot import put_back, take_snapshot
 
@@ -117,14 +118,19 @@ async def _slow(play: Play) -> None:
 
 
 async def _went_back(play: Play) -> None:
-    """The portal is restored from yesterday's backup: who left has access again until that is taken away there, too."""
+    """The portal is restored from yesterday's backup: who left has access again until that is taken away there, too.
+
+    Everything else waits until a person asks for it.
+    """
     before = take_snapshot(play.sandbox)
     play.happen()
     await play.delta()
     put_back(play.sandbox, before, parts=("portal", "licences", "substitutions"))
+    back = take_picture(play.sandbox)
     await play.delta()
     await play.full()
     play.settle()
+    play.look_what_was_given(back)
     await play.replay()
 
 
@@ -145,18 +151,40 @@ def _leave(play: Play) -> Collection[str]:
 _JOINED_AND_LEFT = Day("one joins a group and is deleted", _leave)
 
 PORTAL = (
-    Scenario(name="portal-down", says="the portal goes down in the middle of a run", play=_down, day=ORDINARY),
-    Scenario(name="lost-answers", says="writes take effect, and answers are lost", play=_lost_answers, day=ORDINARY),
-    Scenario(name="torn-answers", says="answers of the portal break off", play=_torn_answers, day=ORDINARY),
+    Scenario(
+        name="portal-down", says="the portal goes down in the middle of a run", play=_down,
+        side="portal", day=ORDINARY,
+    ),
+    Scenario(
+        name="lost-answers", says="writes take effect, and answers are lost", play=_lost_answers,
+        side="portal", day=ORDINARY,
+    ),
+    Scenario(
+        name="torn-answers", says="answers of the portal break off", play=_torn_answers,
+        side="portal", day=ORDINARY,
+    ),
     Scenario(
         name="unclear-answers", says="joins are answered with a web page, then people leave", play=_unclear_answers,
+        side="portal",
         day=_JOINED_AND_LEFT,
     ),
-    Scenario(name="page-403", says="a gateway answers writes with a 403 page", play=_page_403, day=ORDINARY),
-    Scenario(name="page-405", says="a gateway answers changes with a 405 page", play=_page_405, day=ORDINARY),
-    Scenario(name="portal-throttling", says="the portal asks for pauses", play=_throttled, day=ORDINARY),
-    Scenario(name="portal-cut-lists", says="lists of the portal end too early", play=_cut_lists, day=ORDINARY),
-    Scenario(name="portal-forgetful", says="the portal denies that it has any record", play=_forgetful),
-    Scenario(name="portal-slow", says="what is written is seen minutes later", play=_slow, day=ORDINARY),
-    Scenario(name="portal-restored", says="the portal is put back to yesterday", play=_went_back, day=ORDINARY),
+    Scenario(
+        name="page-403", says="a gateway answers writes with a 403 page", play=_page_403,
+        side="portal", day=ORDINARY,
+    ),
+    Scenario(
+        name="page-405", says="a gateway answers changes with a 405 page", play=_page_405,
+        side="portal", day=ORDINARY,
+    ),
+    Scenario(name="portal-throttling", says="the portal asks for pauses", play=_throttled, side="portal", day=ORDINARY),
+    Scenario(
+        name="portal-cut-lists", says="lists of the portal end too early", play=_cut_lists,
+        side="portal", day=ORDINARY,
+    ),
+    Scenario(name="portal-forgetful", says="the portal denies that it has any record", play=_forgetful, side="portal"),
+    Scenario(name="portal-slow", says="what is written is seen minutes later", play=_slow, side="portal", day=ORDINARY),
+    Scenario(
+        name="portal-restored", says="the portal is put back to yesterday", play=_went_back,
+        side="portal", day=BUSY,
+    ),
 )  # fmt: skip

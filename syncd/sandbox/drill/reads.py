@@ -172,7 +172,7 @@ async def _expired_links(play: Play) -> None:
 
 
 def _scenario(name: str, says: str, begin: Callable[[Play], object]) -> Scenario:
-    return Scenario(name=name, says=says, play=_twice(begin))
+    return Scenario(name=name, says=says, play=_twice(begin), side="Graph")
 
 
 READS = (
@@ -190,6 +190,11 @@ READS = (
     _scenario("unreadable-entries", "a quarter of all entries is of a kind that nobody knows", _unreadable),
     _scenario("spoiled-links", "links lead in a circle, to another host, or nowhere", _spoiled_links),
     _scenario("byte-order-marks", "every answer begins with a byte order mark", _marks),
-    Scenario(name="empty-streams", says="delta links are too old, and the new round is empty", play=_empty_streams),
-    Scenario(name="expired-links", says="delta links are too old, then reset", play=_expired_links),
+    Scenario(
+        name="empty-streams",
+        says="delta links are too old, and the new round is empty",
+        play=_empty_streams,
+        side="Graph",
+    ),
+    Scenario(name="expired-links", says="delta links are too old, then reset", play=_expired_links, side="Graph"),
 )

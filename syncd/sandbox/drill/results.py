@@ -13,11 +13,14 @@ class Result:
     ``planned``: changes of the largest plan; ``held``: those that one run held at most; ``removed``: everybody who lost
     something, as was meant or not. ``deleted``, ``unlinked``, ``revoked`` and ``groups`` say who of them nobody meant,
     ``gained`` who got a place or a licence that nobody gave, ``passed`` whose account went to another person,
-    ``foreign`` which records of others were touched.
+    ``foreign`` which records of others were touched, ``unasked`` to whom was written what had to wait for a person.
+    ``day``: what really happens besides, empty when nothing does.
     """
 
     fault: str
+    side: str
     says: str
+    day: str
     planned: int
     held: int
     removed: int
@@ -28,6 +31,7 @@ class Result:
     gained: int
     passed: int
     foreign: int
+    unasked: int
     differences: Sequence[str]
     """Where the portal was not right in the end; of made-up people only fit to be shown."""
     runs: Sequence[str]
@@ -41,7 +45,8 @@ class Result:
     @property
     def harmed(self) -> int:
         """Return how many records were harmed, whatever the harm, counted once for each kind."""
-        return self.deleted + self.unlinked + self.revoked + self.groups + self.gained + self.passed + self.foreign
+        lost = self.deleted + self.unlinked + self.revoked + self.groups
+        return lost + self.gained + self.passed + self.foreign + self.unasked
 
     @property
     def passed_off_well(self) -> bool:

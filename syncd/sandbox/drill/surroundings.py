@@ -95,12 +95,36 @@ async def _other_tenant(play: Play) -> None:
 
 
 SURROUNDINGS = (
-    Scenario(name="clock-ahead", says="our clock is forty days ahead", play=_clock_ahead, day=ORDINARY),
-    Scenario(name="clock-behind", says="our clock is forty days behind", play=_clock_behind, day=ORDINARY),
-    Scenario(name="portal-clock", says="the portal's clock is forty days ahead", play=_portal_clock, day=ORDINARY),
-    Scenario(name="killed", says="runs are killed at every moment", play=_killed, day=ORDINARY),
-    Scenario(name="restored-store", says="the store is put back to an older one", play=_restored_store, day=ORDINARY),
-    Scenario(name="lost-store", says="the store is lost, and found again later", play=_lost_store),
-    Scenario(name="tenant-rolled-back", says="the tenant is put back to yesterday", play=_tenant_back, day=ORDINARY),
-    Scenario(name="other-tenant", says="the settings name another tenant", play=_other_tenant),
+    Scenario(name="clock-ahead", says="our clock is forty days ahead", play=_clock_ahead, side="syncd", day=ORDINARY),
+    Scenario(
+        name="clock-behind",
+        says="our clock is forty days behind",
+        play=_clock_behind,
+        side="syncd",
+        day=ORDINARY,
+    ),
+    Scenario(
+        name="portal-clock",
+        says="the portal's clock is forty days ahead",
+        play=_portal_clock,
+        side="portal",
+        day=ORDINARY,
+    ),
+    Scenario(name="killed", says="runs are killed at every moment", play=_killed, side="syncd", day=ORDINARY),
+    Scenario(
+        name="restored-store",
+        says="the store is put back to an older one",
+        play=_restored_store,
+        side="syncd",
+        day=ORDINARY,
+    ),
+    Scenario(name="lost-store", says="the store is lost, and found again later", play=_lost_store, side="syncd"),
+    Scenario(
+        name="tenant-rolled-back",
+        says="the tenant is put back to yesterday",
+        play=_tenant_back,
+        side="tenant",
+        day=ORDINARY,
+    ),
+    Scenario(name="other-tenant", says="the settings name another tenant", play=_other_tenant, side="syncd"),
 )
