@@ -43,7 +43,7 @@ async def found_company(world: World) -> None:
     world.rules = make_rules(policy=make_policy(drift="report"), scope=make_scope(protect=frozenset({"u01@x.com"})))
 
 
-pytestmark = pytest.mark.company(founded_by=found_company)
+pytestmark = [pytest.mark.company(founded_by=found_company), pytest.mark.both_engines]
 
 
 def make_list(world: World, *objects: str) -> DriftList:

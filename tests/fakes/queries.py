@@ -62,6 +62,15 @@ def find_walks(world: World, heard: list[tuple[str, Any]]) -> list[tuple[str, st
     return found
 
 
+def explain_queries(world: World, heard: list[tuple[str, Any]]) -> list[tuple[str, list[str]]]:
+    """Return statements, each with what SQLite says about how it finds its rows."""
+    with world.database.engine.connect() as connection:
+        return [
+            (statement, [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)])
+            for statement, parameters in dict(heard).items()
+        ]
+
+
 def is_walk(detail: str, names: dict[str, str]) -> bool:
     """Return whether a line of a query plan says that a growing table is read from end to end, or without a bound."""
     met = re.match(r"(?:SCAN|SEARCH) (\w+)(?: USING (?:COVERING )?INDEX (\w+))?", detail)
