@@ -188,11 +188,15 @@ def _revoke(group: GroupView, held: HeldPrivilege, reason: Reason) -> Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
-    """What the own record says after a change (``state`` None: nothing any more), and how that ended."""
+    """What the own record says after a change (``state`` None: nothing any more), and how that ended.
+
+    ``shown``: a reading after an attempt of ours named the group newly.
+    """
 
     state: GrantState | None
     outcome: Literal["done", "dropped", "failed"]
     beside: bool = False
+    shown: bool = False
     reason: Reason = NO_REASON
 
 
@@ -201,7 +205,8 @@ def settle_grant(answer: PrivilegeAnswer, *, sent_before: bool, beside: bool, li
 
     ``sent_before``: an earlier attempt of ours may have given it. ``listed``: the group had something there before.
     """
-    beside = beside or (answer.unsure and answer.listed is True and not listed)  # by us, or by hand meanwhile
+    newly = answer.unsure and answer.listed is True and not listed  # by us, or by hand meanwhile
+    beside = beside or newly
     if answer.said == "done":
         return Settled(state="granted", outcome="done", beside=beside)
     if answer.said == "unclear":
@@ -211,7 +216,8 @@ def settle_grant(answer: PrivilegeAnswer, *, sent_before: bool, beside: bool, li
         return Settled(state=None, outcome="failed", reason=Reason(Cause.REFUSED, answer.reason))
     # No attempt of ours can explain it: somebody gave it by hand, or something else is in the way.
     foreign = not (answer.unsure or sent_before)
-    return Settled(state="unsure", outcome="dropped", beside=beside or foreign, reason=_say_unsure(answer))
+    said = _say_unsure(answer)
+    return Settled(state="unsure", outcome="dropped", beside=beside or foreign, shown=newly, reason=said)
 
 
 def settle_revoke(answer: PrivilegeAnswer) -> Settled:

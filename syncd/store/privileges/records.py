@@ -235,12 +235,14 @@ class Privileges(StorePart):
     def settle(self, group: int, target: int, settled: Settled, *, now: datetime) -> None:
         """Write down what the portal said; None as a state: nothing is there by our doing.
 
-        When something was taken, what the portal refused to give beside it (409) is not known to be there any more.
+        When something was taken, what the portal refused to give beside it (409) is asked for again: it is forgotten
+        where no attempt of ours can have arrived.
         """
         one = {"group": group, "target": target}
         with self._database.transaction() as connection:
             if settled.state is not None:
                 values = {"state": settled.state, "beside": settled.beside, "written_at": now}
+                values |= {"shown": True} if settled.shown else {}
                 connection.execute(ask.UPDATE, {**one, **values})
                 return
             place = connection.scalar(ask.SELECT_PLACE_OF, one)
@@ -248,7 +250,8 @@ class Privileges(StorePart):
             if settled.outcome != "done":
                 return
             here = {"group": group, "of": place}
-            connection.execute(ask.FORGET_REFUSED, here)
+            for statement in ask.ASK_AGAIN:
+                connection.execute(statement, here)
             if not connection.execute(ask.SELECT_BESIDE, here).all():
                 connection.execute(ask.FORGET_HOLDER, here)
 

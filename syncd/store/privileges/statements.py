@@ -47,11 +47,15 @@ SELECT_OWN_AT = (
 SELECT_BESIDE = SELECT_OWN_AT.where(_P.group_key == bindparam("group"))
 UPDATE = update(privileges).where(*_ONE)
 FORGET = delete(privileges).where(*_ONE)
-FORGET_REFUSED = delete(privileges).where(
+_REFUSED = (
     _P.group_key == bindparam("group"),
     _P.target_key.in_(select(_T.key).where(_AT)),
     _P.state == "unsure",
     ~_P.shown,
+)
+ASK_AGAIN = (
+    delete(privileges).where(*_REFUSED, _P.beside),
+    update(privileges).where(*_REFUSED).values(state="sent"),
 )
 FORGET_TOKENS = delete(privileges).where(
     _P.group_key == bindparam("group"),
