@@ -102,7 +102,7 @@ async def test_from_no_rule_to_three_groups_and_back(sandbox: Sandbox, syncd: Pr
         "0,Approvers A,Approvers.A@grp.example,application Invoices (database 1),ReadOnly,",
         "1,BPS users,BPS.users@grp.example,process Cost invoices (database 1),Start,PL01",
     ]
-    printed = (await syncd("privileges")).stdout
+    printed = (await syncd("privileges", "--wide")).stdout
     assert "form type Correction (database 1)" in printed
     assert "whether somebody changed the level since" in " ".join(printed.split())
     assert (await syncd("sync", "delta")).code == 0
