@@ -220,6 +220,19 @@ async def test_nothing_waits_for_what_was_given_by_hand(office: Office) -> None:
     assert "g@grp" not in office.wire.store.groups
 
 
+@pytest.mark.parametrize("office", [{}, {"privileges_list_groups": False}], indirect=True, ids=["named", "not named"])
+async def test_nothing_waits_for_what_is_not_surely_ours(office: Office) -> None:
+    """No rule takes what may be by hand: a group that waited for that would stay for good."""
+    await office.sync("full")
+    office.wire.knobs.privilege_repeated = "conflict"
+    office.wire.faults.add(Fault("lose", side="portal", path="privileges/add"))
+    await leave(office)
+    states = [held.state for some in Store(office.database).privileges.load_held().values() for held in some]
+    assert states == ["unsure"]
+    await office.sync()
+    assert GONE in office.take_asked()
+
+
 async def test_undoing_a_deletion_gives_back_what_the_same_run_revoked(office: Office) -> None:
     """The group is made anew, and gets its privilege as soon as it is ready."""
     await leave(office)

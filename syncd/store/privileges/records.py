@@ -274,7 +274,7 @@ class Privileges(StorePart):
     def would_stay(self, group: int) -> bool:
         """Return whether a group may have something that rules gave it and that is to be taken before it is deleted.
 
-        What was given beside something by hand is not taken, and so is not waited for.
+        What is not surely ours is never taken, and so is not waited for.
         """
         return bool(self._database.load_value(ask.WOULD_STAY, {"group": group}))
 

@@ -111,10 +111,13 @@ IS_READY = select(
 WOULD_STAY = select(
     exists()
     .where(_P.group_key == bindparam("group"), _T.key == _P.target_key)
-    .where(or_(_P.state == LEFT, and_(_P.state.in_(OURS), ~_P.beside)))
+    .where(or_(_P.state == LEFT, and_(_P.state == "granted", ~_P.beside)))
     .where(~exists().where(privilege_places.c.place == _T.place, privilege_places.c.state == "gone"))
 )
-"""Whether something that is to be taken may be there, at a place that is: no revoke of it was done yet."""
+"""Whether something that is to be taken may be there, at a place that is: no revoke of it was done yet.
+
+What is not surely ours is never taken, and so is not waited for.
+"""
 _OTHER = privilege_targets.alias("other")
 HAS_UNGIVEN = select(
     exists()
