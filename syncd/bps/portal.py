@@ -27,6 +27,9 @@ from syncd.model.substitution import Substitution
 from syncd.model.target import Account, Creation, Fields, GroupDetail, Malformed, MembersResult, PortalGroup
 from syncd.plan.moment import StatedTimes
 
+_MOST_VALUES = 2_000_000
+"""A portal's lists are decoded as a whole; the licences of a hundred thousand people have less than half of that."""
+
 
 class BpsPortal:
     """Reads and writes one portal. Use as an async context manager; opening it sends nothing."""
@@ -37,6 +40,7 @@ class BpsPortal:
         self._http = HttpClient(
             NAME,
             HttpOptions(
+                most_values=_MOST_VALUES,
                 address_setting=f"bps.portal_url, {options.proxy_setting} and the network",
                 ca_setting="bps.ca_file",
                 proxy_setting=options.proxy_setting,

@@ -9,6 +9,7 @@ knows neither Graph nor WEBCON: an adapter passes a function that reads that sid
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
@@ -38,8 +39,6 @@ _TEXT_BYTES, _JSON_BYTES = 64 << 10, 1 << 20
 """What is read of an error answer: of a page its beginning, and of JSON as much as a page of a list may have."""
 _LARGE_BYTES = 2 << 20
 """Answers beyond that are read on one at a time: each is held in memory as a whole."""
-_MOST_VALUES = 4_000_000
-"""So many values a large answer has at most; each costs memory of its own, however short it is written."""
 _REMEMBERED = 16
 """So many texts that were sent in confidence last: one who repeats them may be late."""
 _BYTE_ORDER_MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
@@ -334,28 +333,28 @@ class HttpClient:
         small = announced is not None and announced <= min(_CHUNK, self._options.size_limit)
         if small and "Content-Encoding" not in answer.headers:
             return await answer.read()
-        content, chunks = bytearray(), answer.content.iter_chunked(_CHUNK)
+        content, chunks = io.BytesIO(), answer.content.iter_chunked(_CHUNK)  # which gives its bytes away uncopied
         async for chunk in chunks:
-            content += chunk
-            if len(content) > min(_LARGE_BYTES, self._options.size_limit):
+            content.write(chunk)
+            if content.tell() > min(_LARGE_BYTES, self._options.size_limit):
                 break
         else:
-            return bytes(content)
+            return content.getvalue()
         if answer.status >= 300:
-            return bytes(content)  # of an error nobody reads more
+            return content.getvalue()  # of an error nobody reads more
+        limit, most = self._options.size_limit, self._options.most_values
         async with self._large:
-            while len(content) <= self._options.size_limit:
+            while content.tell() <= limit:
                 chunk = await anext(chunks, b"")
-                content += chunk
+                content.write(chunk)
                 if not chunk:
                     break
             else:
-                raise ProtocolError(
-                    f"{self.name}: an answer is larger than {self._options.size_limit} bytes", status=answer.status
-                )
-            if content.count(b",") >= _MOST_VALUES:
-                raise ProtocolError(f"{self.name}: an answer has more than {_MOST_VALUES} values", status=answer.status)
-            return bytes(content)
+                raise ProtocolError(f"{self.name}: an answer is larger than {limit} bytes", status=answer.status)
+            body = content.getvalue()
+            if body.count(b",") >= most:
+                raise ProtocolError(f"{self.name}: an answer has more than {most} values", status=answer.status)
+            return body
 
 
 def _name_host(url: URL) -> str:

@@ -52,7 +52,8 @@ class HttpOptions:
     """How to reach one side. Times are in seconds, sizes in bytes.
 
     ``address_setting``, ``ca_setting`` and ``proxy_setting`` name the settings that an operator looks at when it cannot
-    be reached. At most ``concurrency`` requests are under way; ``adaptive``: as many of them as the side bears.
+    be reached. At most ``concurrency`` requests are under way; ``adaptive``: as many of them as the side bears. A large
+    answer has at most ``most_values``: each costs memory of its own, however short it is written.
     """
 
     address_setting: str = "the address"
@@ -65,5 +66,6 @@ class HttpOptions:
     connect_timeout: float = 15.0
     answer_timeout: float = 100.0
     size_limit: int = 64 << 20
+    most_values: int = 4_000_000
     headers: Mapping[str, str] = field(default_factory=dict)
     quiet: QuietTimes = field(default_factory=QuietTimes)

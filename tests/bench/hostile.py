@@ -66,6 +66,8 @@ def _swell_settings(_sandbox: Sandbox, folder: Path) -> None:
 
 _UNREADABLE, _BAD_VALUE = b'{"id":5,"displayName":"x"}', b'{"id":"%036d","displayName":5}' % 7
 _GOOD = b'{"id":"%036d","displayName":"x","userPrincipalName":"x@x.com"}' % 7
+_LINK = b'{"@odata.type":"#microsoft.graph.user","id":"%036d"}' % 7
+_LINKS = b'{"id":"%036d","members@delta":[%s]}' % (7, b",".join([b'{"id":"%036d"}' % 7] * _MILLION))
 _RECORD = b'{"bpsId":5,"name":"x","email":"y"}'
 CASES: Mapping[str, Hostile] = {
     "token: a gzip that becomes 600 MB": _fault("bomb", "login", size=600 << 20),
@@ -79,7 +81,9 @@ CASES: Mapping[str, Hostile] = {
     "graph: a million entries without an id": _answer("graph", "users", lambda: _page(_UNREADABLE)),
     "graph: a million entries with bad values": _answer("graph", "users", lambda: _page(_BAD_VALUE)),
     "graph: the same person 800,000 times": _answer("graph", "users", lambda: _page(_GOOD, number=600_000)),
-    "graph: a million members": _answer("graph", "members", lambda: _page(_UNREADABLE)),
+    "graph: a batch of a million members": _answer("batch", "members", lambda: _page(_UNREADABLE, number=50_000)),
+    "graph: a million good links": _answer("batch", "members", lambda: _page(_LINK, number=50_000)),
+    "graph: a group of a million links": _answer("graph", "groups", lambda: _page(_LINKS, number=1)),
     "portal: a million bad records": _answer("portal", "users", lambda: _page(_RECORD, name=b"users")),
     "graph: JSON 200,000 deep": _answer("graph", "users", lambda: b'{"value":' + b"[" * 200_000),
     "portal: JSON of 60 MB, nested": _answer("portal", "admin", lambda: b"[" * (30 << 20) + b"]" * (30 << 20)),

@@ -66,7 +66,7 @@ def test_bad_entries_of_a_large_page_are_told_as_of_a_small_one() -> None:
 
 def test_a_page_with_more_good_entries_than_there_can_be_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lists, delta, references and the portal's records; what is kept of an entry costs memory as well."""
-    for module, constant in ((parse, "MOST_ENTRIES"), (list_pages, "MOST_ENTRIES"), (records, "_MOST_RECORDS")):
+    for module, constant in ((parse, "MOST_ENTRIES"), (list_pages, "_MOST_OBJECTS"), (records, "_MOST_RECORDS")):
         monkeypatch.setattr(module, constant, 10)
     with pytest.raises(ProtocolError, match="more than 10 entries"):
         ListParser("users", ["displayName"]).parse(page(GOOD % 1, number=11))
@@ -86,3 +86,47 @@ def test_a_large_body_that_is_cut_is_not_read_in_an_expensive_way(monkeypatch: p
     monkeypatch.setattr(parse, "_ODD_BYTES", 10)
     with pytest.raises(Unavailable, match="not complete JSON"):
         parse_page(odd, "users", selected=["displayName"])
+
+
+def test_a_page_that_is_walked_through_is_read_as_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Brackets and commas in texts, lists in entries, blanks: entry by entry without a copy comes to the same."""
+    entries = b' {"id":"a1","displayName":"[{,\\"},"} ,{"id":"a2","displayName":"x","otherMails":["a,b",["]"]]}'
+    entries += b', 5 ,{"id":"a3"}'
+    response = Response(200, {}, b'{"value":[' + entries + b'],"@odata.deltaLink":"https://g/d","x":[1,2]}')
+    selected = ["displayName", "otherMails"]
+    whole = parse_page(response, "users", selected=selected)
+    for module, constant in ((parse, "_LARGE_BYTES"), (parse, "_ODD_BYTES")):
+        monkeypatch.setattr(module, constant, 1)
+    assert parse_page(response, "users", selected=selected) == whole
+    assert [item.id for item in whole.items] == ["a1", "a2", "a3"]
+    empty = Response(200, {}, b'{"value":[ ],"@odata.deltaLink":"https://g/d"}')
+    assert (found := parse_page(empty, "users", selected=selected)).items == ()
+    assert found.bad == ()
+
+
+def test_an_entry_of_millions_of_links_is_malformed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would cost many times its size; the others of the page are read, and nobody is taken for removed."""
+    monkeypatch.setattr(parse, "_LARGE_BYTES", 1)
+    links = b",".join([b'{"@odata.type":"#microsoft.graph.user","id":"u"}'] * 200_001)
+    body = b'{"value":[{"id":"g1","members@delta":[' + links + b']},{"id":"g2"}],"@odata.deltaLink":"https://g/d"}'
+    found = parse_page(Response(200, {}, body), "groups", selected=["displayName"])
+    assert [item.id for item in found.items] == ["g2"]
+    assert sum(bad.count for bad in found.bad) == 1
+
+
+def test_members_and_groups_of_a_list_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each something is kept."""
+    monkeypatch.setattr(parse, "MOST_ENTRIES", 10)
+    for read in (parse.parse_members, parse.parse_group_list):
+        assert len(read(page(GOOD % 1, number=10))[0]) == 10
+        with pytest.raises(ProtocolError, match="more than 10 entries"):
+            read(page(GOOD % 1, number=11))
+
+
+@pytest.mark.parametrize("value", [b'{"a":1}', b'"text"', b"5", b"null"])
+def test_a_large_page_without_a_list_is_told_as_a_small_one(value: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of it is decoded."""
+    monkeypatch.setattr(parse, "_LARGE_BYTES", 1)
+    response = Response(200, {}, b'{"value":' + value + b',"@odata.deltaLink":"https://g/d"}')
+    with pytest.raises(ProtocolError, match=r"a page whose value is .* instead of a list"):
+        parse_page(response, "users", selected=["displayName"])

@@ -23,7 +23,7 @@ from syncd.graph.wire.entries import (
     read_user,
     refuse_unstorable,
 )
-from syncd.graph.wire.parse import MOST_ENTRIES, parse_checked, read_link, read_list, refuse_endless
+from syncd.graph.wire.parse import parse_checked, read_link, read_list, refuse_endless
 from syncd.http import Response
 from syncd.http.confidential import Confidential
 from syncd.model.attributes import COLLECTIONS
@@ -33,6 +33,8 @@ from syncd.model.source import KIND, BadObject, Stream, is_person
 
 _TYPE = "#microsoft.graph."
 _UNLISTED = frozenset(f"{_TYPE}{kind}" for kind in UNLISTED_KINDS)
+_MOST_OBJECTS = 60_000
+"""Pages with more objects, those within entries among them, are read entry by entry."""
 _SUBTYPES = frozenset({"agentUser"})
 """Subtypes of user that are common enough to be read by types."""
 _TYPES: Mapping[str, Any] = {
@@ -224,7 +226,7 @@ def parse_references(
 
 def _is_endless(body: bytes) -> bool:
     """Tell whether a page has so many objects that it has to be read entry by entry."""
-    return body.count(b"{") > MOST_ENTRIES
+    return body.count(b"{") > _MOST_OBJECTS
 
 
 def _is_a(only: str, kind: str) -> bool:

@@ -38,11 +38,17 @@ _decode_entries = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _LARGE_BYTES = 1 << 20
 """Pages beyond that are read entry by entry, so that what cannot be understood is never held as a whole."""
 _ODD_BYTES = 4 << 20
-"""Larger pages are not read in a way that costs many times their size."""
-MOST_ENTRIES = 200_000
+"""Larger pages are not read in a way that costs many times their size, and are not copied."""
+_PART_BYTES = 64 << 10
+"""What is beside the entries of a large page and longer than that is not read: links and counts are short."""
+MOST_ENTRIES = 20_000
 """So many entries a page has at most of which something is kept; Graph sends a thousand."""
 _MANY_VALUES = 500_000
 """Beyond that even the places of the entries are not held all at once."""
+_MOST_OF_ENTRY = 200_000
+"""An entry with more values than that is malformed. A group's entry on a page of delta has some hundred links."""
+_KINDS: Mapping[bytes, Any] = {b"{": {}, b'"': "", b"n": None, b"t": True, b"f": False}
+"""A value of the kind that begins so; anything else is a number."""
 _MARKS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[][{},]', re.DOTALL)
 """What tells the entries of a list apart: brackets and commas; and texts, in which these mean nothing."""
 
@@ -119,7 +125,11 @@ def parse_members(response: Response) -> tuple[tuple[Link, ...], str | None]:
     An entry that cannot be read is a link to nobody (an empty id): it may stand for anybody whom the list lacks.
     """
     body = parse_object(response)
-    return tuple(_read_member_or_nobody(entry) for entry in read_list(body)), read_link(body, "@odata.nextLink")
+    links: list[Link] = []
+    for entry in read_list(body):
+        links.append(_read_member_or_nobody(entry))
+        refuse_endless(len(links))
+    return tuple(links), read_link(body, "@odata.nextLink")
 
 
 def _read_member_or_nobody(entry: Any) -> Link:
@@ -136,6 +146,7 @@ def parse_group_list(response: Response) -> tuple[tuple[GroupItem, ...], str | N
     for entry in read_list(body):
         with contextlib.suppress(BadEntry):
             groups.append(read_group(entry, frozenset(("displayName", "visibility")), []))
+        refuse_endless(len(groups))
     return tuple(groups), read_link(body, "@odata.nextLink")
 
 
@@ -171,7 +182,7 @@ def _parse_json(response: Response) -> tuple[Any, bool]:
     try:
         if len(response.body) > _LARGE_BYTES:
             parts = _decode_parts(response.body)
-            return {name: part if name == "value" else _decode(part) for name, part in parts.items()}, True
+            return {name: part if _is_put_off(name, part) else _decode(part) for name, part in parts.items()}, True
         return _decode(response.body), b"\\u0000" in response.body
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         if len(response.body) > _ODD_BYTES:
@@ -180,6 +191,10 @@ def _parse_json(response: Response) -> tuple[Any, bool]:
         return json.loads(response.body, parse_constant=_refuse_constant), True
     except (ValueError, RecursionError) as error:
         raise _make_incomplete(response) from error
+
+
+def _is_put_off(name: str, part: msgspec.Raw) -> bool:
+    return name == "value" or memoryview(part).nbytes > _PART_BYTES
 
 
 def _make_incomplete(response: Response) -> Unavailable:
@@ -199,43 +214,48 @@ def read_list(body: Mapping[str, Any]) -> Iterable[Any]:
     entries = body.get("value")
     if isinstance(entries, msgspec.Raw):
         try:
-            return map(_decode_entry, _split(bytes(entries)))
+            return map(_decode_entry, _split(memoryview(entries)))
         except msgspec.ValidationError:
-            entries = _decode(entries)
+            entries = _KINDS.get(bytes(memoryview(entries)[:1]), 0)
     if not isinstance(entries, list):
         raise ProtocolError(f"Microsoft Graph sent a page whose value is {describe(entries)} instead of a list")
     return entries
 
 
-def _split(entries: bytes) -> Iterable[msgspec.Raw | bytes]:
+def _split(entries: memoryview) -> Iterable[msgspec.Raw | bytes]:
     """Return the entries of a list; ValidationError for anything else. What is given is complete JSON."""
-    if entries.count(b",") < _MANY_VALUES or not entries.startswith(b"["):
-        return _decode_entries(entries)
-    return _walk(entries)
+    is_list = bytes(entries[:1]) == b"["
+    if is_list and (entries.nbytes > _ODD_BYTES or bytes(entries).count(b",") >= _MANY_VALUES):
+        return _walk(entries)
+    return _decode_entries(entries)
 
 
-def _walk(entries: bytes) -> Iterator[bytes]:
+def _walk(entries: memoryview) -> Iterator[bytes]:
     depth, start = 0, 1
     for mark in _MARKS.finditer(entries):
-        match entries[mark.start() : mark.start() + 1]:
+        at = mark.start()
+        match bytes(entries[at : at + 1]):
             case b"[" | b"{":
                 depth += 1
             case b"]" | b"}":
                 depth -= 1
+                if not depth and (start > 1 or bytes(entries[start:at]).strip()):
+                    yield bytes(entries[start:at])
             case b"," if depth == 1:
-                yield entries[start : mark.start()]
+                yield bytes(entries[start:at])
                 start = mark.end()
-    yield entries[start : entries.rindex(b"]")]
 
 
 def _decode_entry(entry: msgspec.Raw | bytes) -> Any:
-    """Return one entry; null for what nobody can decode, which is malformed as an entry."""
+    """Return one entry; null for what nobody can decode, or is far too large, which is malformed as an entry."""
+    if len(text := bytes(entry)) > _MOST_OF_ENTRY and text.count(b",") > _MOST_OF_ENTRY:
+        return None
     try:
         return _decode(entry)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     try:
-        return json.loads(bytes(entry), parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         return None
 
