@@ -284,6 +284,8 @@ async def test_checks_run_on_demand_one_at_a_time(world: World, stage: ConsoleSt
     await approver.post("/checks")
     await viewer.get("/checks")
     assert stage.checked == 2
+    saved = (await viewer.get("/checks?export=csv")).body.decode("utf-8-sig")
+    assert saved.splitlines() == ["check,status,detail,remedy", "configuration,ok,read from somewhere,"]
 
 
 async def test_settings_are_shown_without_secrets(stage: ConsoleStage, viewer: Browser) -> None:

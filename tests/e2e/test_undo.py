@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from openpyxl import load_workbook
 
 from syncd.sandbox.portal.manual_edits import ByHand, do_by_hand
 from syncd.sandbox.server import Sandbox, SandboxOptions
@@ -51,6 +54,20 @@ async def test_a_wrong_rule_is_undone_and_the_portal_is_as_before(sandbox: Sandb
     assert shown.document["skipped"] == []
     assert "To undo: run 2 (full, trigger cli, " in shown.stderr
     assert read_values(sandbox) != before
+    number = len(shown.document["changes"])
+    listed = await syncd("undo", "2", "--dry-run", COLUMNS="100", **wrong)
+    assert f"Would be done: {number}" in listed.stdout
+    assert f"{number} × update user" in listed.stdout, "many begin with numbers"
+    assert max(map(len, listed.stdout.splitlines())) <= 100
+    saved = await syncd("undo", "2", "--dry-run", "--csv", "-", "--xlsx", "undo.xlsx", **wrong)
+    rows = list(csv.reader(io.StringIO(saved.stdout)))
+    assert rows[0] == ["outcome", "action", "object", "bps id", "group name", "member", "what", "why"]
+    sheet = load_workbook(syncd.directory / "undo.xlsx").active
+    assert sheet is not None
+    assert (len(rows), sheet.max_row) == (number + 1, number + 1)
+    assert (await syncd("undo", "2", "--dry-run", "--action", "link", "--csv", "-", **wrong)).stdout.count("\n") == 1
+    assert (await syncd("undo", "2", "--action", "link", **wrong)).code == 2, "all of a run is undone"
+    assert read_values(sandbox) != before
     done = await syncd("undo", "2", **wrong)
     assert done.code == 0, done.stderr
     assert done.stdout.startswith("To undo: run 2 (full, trigger cli, started ")
@@ -62,7 +79,7 @@ async def test_a_wrong_rule_is_undone_and_the_portal_is_as_before(sandbox: Sandb
     again = await syncd("undo", "last", **wrong)
     assert again.code == 0, again.stderr
     assert again.stdout.startswith("To undo: run 2 (full, ")
-    assert "passes over run 4, which is itself an undo" in again.stderr
+    assert "passes over run 7, which is itself an undo" in again.stderr
     assert read_values(sandbox) == before
 
     first = await syncd("undo", "1", "--dry-run")
@@ -102,6 +119,9 @@ async def test_what_the_sandbox_changes_by_hand_is_told_and_set_back(sandbox: Sa
     table = (await syncd("drift", COLUMNS="250")).stdout
     assert "owned for" in table
     assert all(entry["owner"] in table for entry in told)
+    chosen = await syncd("drift", "--object", "membership", "--csv", "-")
+    assert [row[0] for row in csv.reader(io.StringIO(chosen.stdout))] == ["object", "membership"]
+    assert (await syncd("drift", "--object", "membership", "--revert")).code == 2, "it is about all of it"
     reverted = await syncd("drift", "--revert")
     assert reverted.code == 0, reverted.stderr
     assert (await syncd("drift", "--json")).document == []

@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
-from datetime import datetime
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import click
 
-from syncd.cli.commands.status import describe_allowances
 from syncd.cli.options import STORE_ONLY, Invocation, name_person, pass_invocation, shared_options
 from syncd.cli.screen.change_list import (
     HEADINGS,
-    ChangeList,
     chain_rows,
-    explain_by_leaving,
-    print_following,
     print_refused,
 )
-from syncd.cli.screen.changes import describe_change, describe_following, describe_refused, describe_values
+from syncd.cli.screen.changes import describe_refused
 from syncd.cli.screen.handovers import load_cards, print_cards
-from syncd.cli.screen.impact import iterate_with_impact, places_option, print_impacts, read_places
+from syncd.cli.screen.held_list import describe_held, list_held, print_held
+from syncd.cli.screen.impact import places_option, read_places
 from syncd.cli.screen.lists import Listing, list_options
-from syncd.cli.screen.output import Stream, format_time, print_json, print_line
+from syncd.cli.screen.output import Stream, print_json, print_line
 from syncd.cli.screen.pager import paged
 from syncd.cli.screen.runs import describe_run, explain_result, print_run
 from syncd.clock import Clock
 
 if TYPE_CHECKING:
-    from syncd.config import Settings
-    from syncd.model.change import Action, PlannedChange
+    from syncd.model.change import Action
     from syncd.model.run import Approval, RunRecord
     from syncd.store.db.database import Database
     from syncd.store.decisions.records import DecisionKind
@@ -75,11 +70,11 @@ def held(invocation: Invocation, *, actions: tuple[Action, ...], places: bool | 
     try:
         approvals = Store(database).decisions
         holding = approvals.load_holding_runs(now=Clock().now())
-        lists = {run_id: _list_held(database, run_id, actions) for run_id in holding}
+        lists = {run_id: list_held(database, run_id, actions) for run_id in holding}
         if places is not False and not listing.exports:
             read_places(settings, database, holding, ("held",), wanted=bool(places))
         if invocation.json:
-            print_json(Stream(_describe_held(settings, database, lists[run_id], listing) for run_id in holding))
+            print_json(Stream(describe_held(settings, database, lists[run_id], listing) for run_id in holding))
             return
         if listing.export(["run", *HEADINGS], lambda: chain_rows(lists)):
             return
@@ -87,7 +82,7 @@ def held(invocation: Invocation, *, actions: tuple[Action, ...], places: bool | 
             if not holding:
                 print_line("Nothing is held.")
             for run_id in holding:
-                _print_held(settings, database, lists[run_id], listing)
+                print_held(settings, database, lists[run_id], listing)
             if _waits_for_scope(database, holding):
                 print_line(say(Cause.PRIVILEGES_REFUSED).text)
             for run_id, number in approvals.count_rejections().items():
@@ -329,88 +324,3 @@ async def _order(database: Database, approval: Approval, decision: int) -> RunRe
     if record is None:
         raise StoreLocked(f"run {result} carried it out, and is gone from the run log")
     return record
-
-
-# ---- output ---------------------------------------------------------------------------------------------------------
-
-
-def _list_held(database: Database, run_id: int, actions: tuple[Action, ...]) -> ChangeList:
-    return ChangeList(
-        database=database,
-        run_id=run_id,
-        statuses=("held",),
-        actions=actions or None,
-        explain=explain_by_leaving(database),
-        values=lambda change: describe_values(change) if change.before and change.after else "",
-    )
-
-
-def _describe_held(settings: Settings, database: Database, listed: ChangeList, listing: Listing) -> dict[str, object]:
-    run_id = listed.run_id
-    cards = load_cards(settings, database, run_id, ["held"])
-    return {
-        **_describe_hold(database, run_id),
-        "changes": Stream(
-            {
-                **describe_change(planned),
-                "reason": planned.error.text,
-                "why": why or None,
-                "since": since,
-                **card,
-                **({"card": cards[planned.seq]} if planned.seq in cards else {}),
-            }
-            for planned, why, since, card in listing.take(_iterate_whole(listed))
-        ),
-        "follows": Stream(describe_following(database, run_id)),
-    }
-
-
-def _describe_hold(database: Database, run_id: int) -> dict[str, object]:
-    from syncd.model.run import HELD_FOR
-    from syncd.store.store import Store
-
-    record = Store(database).runs.load_run.blocking(run_id)
-    finished = record.finished_at if record else None
-    plans = Store(database).plans
-    return {
-        "run": run_id,
-        "reason": record.error if record else "",
-        "since": format_time(plans.load_held_since.blocking([run_id])),
-        "expires_at": format_time(finished + HELD_FOR) if finished else None,
-        "allowances": describe_allowances(plans.load_allowances.blocking(now=Clock().now())),
-    }
-
-
-def _iterate_whole(listed: ChangeList) -> Iterator[tuple[PlannedChange, str, str | None, dict[str, object]]]:
-    """Yield what a run holds, with its reason, the time since when it is held, and what hangs on a removed record."""
-    from syncd.store.store import Store
-
-    plans, known = Store(listed.database).plans, dict[int, datetime]()
-    cards = iterate_with_impact(listed.database, listed.run_id, "held", actions=listed.actions)
-    for (planned, why), (_, card) in zip(listed.iterate(), cards, strict=True):
-        first = planned.held_since or listed.run_id
-        if first not in known:
-            known |= plans.load_starts([first])
-        yield planned, why, format_time(known.get(first)), card
-
-
-def _print_held(settings: Settings, database: Database, listed: ChangeList, listing: Listing) -> None:
-    """Print once per kind which limit withholds it, and once per reason why it is wanted."""
-    from syncd.plan.daily import describe_allowances as tell_allowances
-    from syncd.plan.report.counts import group_holds
-    from syncd.store.store import Store
-
-    run_id = listed.run_id
-    told = _describe_hold(database, run_id)
-    print_line(f"Run {run_id} holds changes until {told['expires_at']}, the oldest of them since {told['since']}:")
-    for reason, kinds in group_holds(Store(database).plans.load_holds(run_id)).items():
-        print_line(f"  {', '.join(f'{action} {number:,}' for action, number in kinds)}: {reason}")
-    for line in tell_allowances(Store(database).plans.load_allowances.blocking(now=Clock().now())):
-        print_line(f"  {line}")
-    listed.print(listing)
-    print_cards(load_cards(settings, database, run_id, ["held"]).values())
-    print_impacts(database, run_id, ["held"])
-    print_following(database, run_id)
-    print_line()
-    print_line(f"To apply all of it: syncd approve {run_id}; by kind: --kind unlink; by object: --only BPSID. "
-               f"To drop it: syncd reject {run_id}")  # fmt: skip

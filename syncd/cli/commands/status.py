@@ -12,6 +12,7 @@ import click
 
 from syncd.cli.commands.due import describe_due, load_dates
 from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_options
+from syncd.cli.screen.held_list import describe_allowances
 from syncd.cli.screen.output import format_time, print_json, print_line
 from syncd.cli.screen.runs import describe_run, format_duration
 from syncd.cli.screen.table import find_width, wrap
@@ -192,14 +193,6 @@ def _describe(picture: _Picture) -> dict[str, object]:
         "licences": [describe_licence(use) for use in picture.licences],
         "due": [describe_due(entry) for entry in picture.due],
     }
-
-
-def describe_allowances(allowances: Sequence[Allowance]) -> list[dict[str, object]]:
-    """Return what the last 24 hours took away unasked as JSON documents have it."""
-    return [
-        {"action": each.action, "object": each.object, "used": each.used, "allowed": each.allowed}
-        for each in allowances
-    ]
 
 
 def describe_licence(use: LicenceUse) -> Licence:

@@ -12,9 +12,11 @@ import structlog
 from syncd.errors import SyncdError
 from syncd.logs.redaction import redact_text
 from syncd.web.console.desk import Checked, Desk
+from syncd.web.console.pages.exports import export
 from syncd.web.console.view import Page, View
 
 CHECKS_PATH = "/checks"
+HEADINGS = ("check", "status", "detail", "remedy")
 _NOT_BEFORE = 30.0
 """Seconds between two rounds: each asks both sides some twenty times."""
 
@@ -59,6 +61,10 @@ class Checking:
 
     def show(self, view: View) -> Page:
         """Return the page."""
+        found = () if self._last is None else self._last.checks
+        rows = ((each.check, each.status, each.detail, each.remedy) for each in found)
+        if page := export(view, "checks", HEADINGS, rows):
+            return page
         return view.render(
             "checks.html",
             title=view.texts("checks.title"),
