@@ -202,7 +202,10 @@ PEOPLE = (
         name="held-then-grown", says="what was held is a small share after many are hired", play=_held_then_grown,
         side="tenant",
     ),
-    Scenario(name="in-slices", says="a script disables everybody, a few with each run", play=_in_slices, side="tenant"),
+    Scenario(
+        name="in-slices", says="a script disables people by mistake, a few with each run", play=_in_slices,
+        side="tenant",
+    ),
     Scenario(
         name="late-approval", says="what was held is approved after it was put right", play=_late_approval,
         side="tenant",

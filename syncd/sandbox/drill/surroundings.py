@@ -110,7 +110,13 @@ SURROUNDINGS = (
         side="portal",
         day=ORDINARY,
     ),
-    Scenario(name="killed", says="runs are killed at every moment", play=_killed, side="syncd", day=ORDINARY),
+    Scenario(
+        name="killed",
+        says="runs are killed again and again, each a little later",
+        play=_killed,
+        side="syncd",
+        day=ORDINARY,
+    ),
     Scenario(
         name="restored-store",
         says="the store is put back to an older one",
