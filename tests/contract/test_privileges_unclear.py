@@ -307,3 +307,41 @@ async def test_what_is_beside_is_ours_again_when_a_person_took_everything(office
     say(office)
     await office.sync()
     assert find_levels(office) == set()
+
+
+@pytest.mark.parametrize(
+    "office",
+    [{"privilege_repeated": "conflict"}, {"privilege_repeated": "conflict", "privileges_list_groups": False}],
+    indirect=True,
+    ids=["named", "unnamed"],
+)
+async def test_what_may_be_ours_is_told_when_the_other_level_was_taken(office: Office) -> None:
+    """Its grant arrived, its answer did not, and then the portal said 409: without its rule it is there, and told."""
+    await office.sync("full")
+    say(office, rule(level="Administrator"))
+    await office.sync("full")
+    say(office, *(rule(level=level) for level in LEVELS))
+    break_grants(office, "lose")
+    await office.sync("full")
+    assert find_levels(office) == set(LEVELS)
+    say(office)
+    await office.sync()
+    await go_on(office)
+    assert find_levels(office) == {"ReadOnly"}
+    assert tell(office)["g@grp", "ReadOnly"][0] == "kept"
+
+
+@pytest.mark.parametrize("level", LEVELS)
+async def test_what_one_grant_learns_of_hands_holds_for_the_next_one(office: Office, level: str) -> None:
+    """Two rules for one place, and the first grant is lost while somebody gives a level: both may be by hand then."""
+    await office.sync("full")
+    say(office, *(rule(level=each) for each in LEVELS))
+    break_grants(office)
+    give_at(office, level, attempt=1)
+    await office.sync("full")
+    office.wire.before = None
+    by_hand = give_by_hand(office, level)
+    say(office)
+    await office.sync()
+    await go_on(office)
+    assert by_hand in office.wire.store.privileges

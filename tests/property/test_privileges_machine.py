@@ -70,6 +70,8 @@ class _History:
     lost: set[Given] = field(default_factory=set)
     """What was there when an older store was put back."""
     copy: Path | None = None
+    then: set[Given] = field(default_factory=set)
+    """What rules had given when that copy of the store was made."""
     rules: tuple[PrivilegeRule, ...] = ()
     numbers: Iterator[int] = field(default_factory=lambda: iter(range(1000)))
 
@@ -126,12 +128,20 @@ class _History:
         file = self._close()
         self.copy = file.with_suffix(".kept")
         shutil.copy(file, self.copy)
+        self.then = {given for given, origin in self.office.wire.store.privileges.items() if origin == "rest"}
         self.office.database = open_database(f"sqlite:///{file}")
 
     def put_back(self) -> None:
-        """Put the copy back. Nobody knows any more which of what is there is ours."""
+        """Put the copy back, often after somebody gave what rules had given then and took since.
+
+        Nobody knows any more which of what is there is ours.
+        """
         if self.copy is None:
             return
+        store = self.office.wire.store
+        gone = sorted((one for one in self.then if one.key in store.groups and one not in store.privileges), key=str)
+        if gone and self.chance.random() < 0.8:
+            self._give(self.chance.choice(gone))
         file = self._close()
         shutil.copy(self.copy, file)
         self.office.database = open_database(f"sqlite:///{file}")
@@ -188,11 +198,17 @@ class _History:
         given = Given((1, kind, "", item.guid), self.chance.choice(keys), self.chance.choice(_LEVELS))
         self._give(given)
 
-    def _give(self, given: Given) -> None:
+    def _give(self, given: Given, *, on_its_way: bool = False) -> None:
+        """Let somebody give it, unless something is there; ``on_its_way``: syncd knows that its own may not be."""
         store = self.office.wire.store
         known = Store(self.office.database).privileges.load_held()
         names = self.office.database.load_rows(select(target_principals.c.key, target_principals.c.bps_fold))
-        ours = {row.bps_fold: {held.privilege.place.key for held in known.get(row.key, ())} for row in names}
+        ours = {
+            row.bps_fold: {
+                held.privilege.place.key for held in known.get(row.key, ()) if not (on_its_way and held.state == "sent")
+            }
+            for row in names
+        }
         there = {(one.place, one.key) for one in store.privileges}
         if (given.place, given.key) not in there and given.place[3] not in ours.get(given.key.casefold(), set()):
             store.privileges[given] = "local"
@@ -265,9 +281,18 @@ class _History:
             if found and groups:
                 kind = "application" if found[1] == "applications" else "process"
                 place = (1, kind, "", found[2])
-                self._give(Given(place, self.chance.choice(groups), self.chance.choice(_LEVELS)))
+                meant = self._list_meant(found[2])
+                key, level = self.chance.choice(meant) if meant else (self.chance.choice(groups), _LEVELS[0])
+                self._give(Given(place, key, level), on_its_way=True)
 
         wire.before = watch
+
+    def _list_meant(self, guid: str) -> list[tuple[str, str]]:
+        """Return which groups of the portal are given which level at an application or process by a rule."""
+        items = {item.guid: item for kind in KINDS for item in self.office.wire.store.databases[1].items(kind)}
+        named = {name: key for key, name in self._find_live().items() if key in self.office.wire.store.groups}
+        rules = [one for one in self.rules if one.group in named and one.place in (guid, items[guid].name)]
+        return [(named[one.group], one.level) for one in rules if not one.company]
 
     def _arm(self, path: str, *, after: bool, at: int) -> None:
         seen, dead = 0, False

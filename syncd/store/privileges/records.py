@@ -223,11 +223,13 @@ class Privileges(StorePart):
                 shown, ours = mine is not None and bool(mine.shown), mine is not None and is_ours(mine)
                 return Sending(listed=shown, sent_before=True, beside=False, telling=telling, ours=ours)
             sent_before = mine is not None and mine.state in OURS
-            pure = any(is_ours(row) for row in rows if row.target_key != target)
-            beside = bool(mine.beside) if mine is not None and sent_before else listed and not pure
+            others = [row for row in rows if row.target_key != target and row.state not in GONE]
+            pure = any(map(is_ours, others))
+            seen = listed or any(row.beside or row.state == "unsure" for row in others)  # in this run, it may be
+            beside = bool(mine.beside) if mine is not None and sent_before else seen and not pure
             fresh = {"state": "sent", "beside": beside, "shown": False, "written_at": now}
             upsert(connection, privileges, [{"group_key": group, "target_key": target, **fresh}])
-            known = listed or any(row.state not in GONE for row in rows if row.target_key != target)
+            known = listed or bool(others)
             unsettled = mine is not None and mine.state == "sent" and not beside
             return Sending(listed=known, sent_before=sent_before, beside=beside, telling=telling, unsettled=unsettled)
 
