@@ -163,6 +163,7 @@ SELECT_OVERTAKEN = (
     .limit(bindparam("most"))
 )
 COUNT_DOUBTED = select(func.count()).where(_P.state.in_(OURS), ~_P.beside)
-DOUBT_ALL = update(privileges).where(_P.state.in_(OURS)).values(beside=True)
+# Sent: what rules give is given once more, for it may be gone; beside: nothing is taken, for it may be by hand.
+DOUBT_ALL = update(privileges).where(_P.state.in_(OURS)).values(state="sent", beside=True)
 FORGET_READINGS = tuple(delete(table) for table in (privilege_places, privilege_holders))
 LET_GO_ALL = update(privileges).where(_P.state == "taken").values(state="let go")
