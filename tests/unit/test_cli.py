@@ -299,8 +299,8 @@ def test_the_last_sentence_says_why_a_run_failed(capsys: pytest.CaptureFixture[s
         logging.getLogger().setLevel(level)
         explain_result(record)
         assert capsys.readouterr().err == (
+            "syncd: 'syncd runs show 3' has whom the following names\n"
             "syncd: run 3 failed: no portal for <hidden>, client_secret=********\n"
-            "syncd: whom it names is left out here: 'syncd runs show 3' has it\n"
         )
     explain_result(replace(record, error="no portal"))
     assert capsys.readouterr().err == "syncd: run 3 failed: no portal\n"

@@ -142,9 +142,9 @@ def explain_result(record: RunRecord) -> None:
         reason = printable(redact_text(record.error, personal=sys.stderr.isatty()))
         left_out = reason != printable(redact_text(record.error, personal=True))
         verb = "would hold changes back" if (record.kind, record.status) == ("plan", "held") else _verbs[record.status]
+        if left_out and record.status not in ("held", "partial"):  # the reason stays the last line
+            click.echo(f"syncd: 'syncd runs show {record.id}' has whom the following names", err=True)
         click.echo(f"syncd: run {record.id} {verb}: {reason}", err=True)
-        if left_out and record.status not in ("held", "partial"):
-            click.echo(f"syncd: whom it names is left out here: 'syncd runs show {record.id}' has it", err=True)
     if record.status in ("held", "partial"):
         click.echo(f"syncd: 'syncd runs show {record.id}' shows each change and its reason", err=True)
     held = record.status == "held" or (record.status == "partial" and record.counts.get("held"))
