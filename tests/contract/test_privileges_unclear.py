@@ -345,3 +345,29 @@ async def test_what_one_grant_learns_of_hands_holds_for_the_next_one(office: Off
     await office.sync()
     await go_on(office)
     assert by_hand in office.wire.store.privileges
+
+
+async def test_a_look_while_grants_are_on_their_way_forgets_none_of_another_group(office: Office) -> None:
+    """What is being sent for it may not be there yet: forgotten now, it would be nobody's once it arrives."""
+    say(office, rule("Group i"))
+    for _ in range(2):
+        await office.sync("full")  # a reading names a group
+    say(office, rule("Group i"), rule("Group h"))
+    office.wire.faults.add(Fault("reset", side="portal", path="admin/privileges", count=-1))
+    await office.sync()
+    office.wire.faults.clear()
+    store, now = Store(office.database), office.clock.now()
+    held = store.privileges.load_held()
+    ((unsettled, (one,)),) = [(key, found) for key, found in held.items() if found[0].state == "sent"]
+    (other,) = [key for key, name in store.privileges.load_names(range(1, 20)).items() if name == "g@grp"]
+    number = store.privileges.intern([one.privilege])[one.privilege.token]
+
+    def begin_beside(method: str, target: str) -> None:
+        if method == "GET" and target.endswith("admin/privileges"):
+            office.wire.before = None
+            Store(office.database).privileges.begin.blocking(other, number, remove=False, now=now)
+
+    office.wire.before = begin_beside
+    await office.sync()
+    states = {key: [each.state for each in found] for key, found in store.privileges.load_held().items()}
+    assert (states[unsettled], states[other]) == (["granted"], ["sent"])

@@ -26,8 +26,13 @@ _SHOWN_WITHIN = timedelta(hours=1)
 """So long the portal may take to show what we gave; it speaks of seconds."""
 
 
-def take_over(connection: Connection, place: Place, found: Holders | None, *, now: datetime) -> None:
-    """Take over who has something at a place, within a transaction; None: there is no such place any more."""
+def take_over(
+    connection: Connection, place: Place, found: Holders | None, *, now: datetime, only: int | None = None
+) -> None:
+    """Take over who has something at a place, within a transaction; None: there is no such place any more.
+
+    ``only``: it says something about this group alone, for what is being sent for others may not be there yet.
+    """
     state = "gone" if found is None else "read"
     upsert(connection, privilege_places, [{"place": place.token, "state": state, "said": ""}])
     if found is None:
@@ -37,6 +42,7 @@ def take_over(connection: Connection, place: Place, found: Holders | None, *, no
         save_marker(connection, PRIVILEGES_TELLING, "yes")
     telling = bool(connection.scalar(ask.NAMES_GROUPS))
     rows = connection.execute(ask.SELECT_OWN_AT, {"of": place.token}).all()
+    rows = [row for row in rows if only in (None, row.group_key)]
     there = (
         set(connection.scalars(ask.SELECT_GROUPS_THERE, {"keys": {row.group_key for row in rows}})) if rows else set()
     )

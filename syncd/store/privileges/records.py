@@ -164,10 +164,10 @@ class Privileges(StorePart):
                 save_marker(connection, PRIVILEGES_REFUSED, None)
 
     @in_thread
-    def store_reading(self, place: Place, found: Holders | None, *, now: datetime) -> None:
+    def store_reading(self, place: Place, found: Holders | None, *, now: datetime, only: int | None = None) -> None:
         """Take over who has something at a place; None: there is no such place any more. See `readings`."""
         with self._database.transaction() as connection:
-            take_over(connection, place, found, now=now)
+            take_over(connection, place, found, now=now, only=only)
 
     # ---- planning ---------------------------------------------------------------------------------------------------
 

@@ -76,7 +76,7 @@ class Granting:
         try:
             if known.unsettled:  # a killed run left it: what is there now, before it is sent again
                 holders = await self.portal.fetch_holders(privilege.place)
-                await self.store.privileges.store_reading(privilege.place, holders, now=now)
+                await self.store.privileges.store_reading(privilege.place, holders, now=now, only=group)
                 known = await self.store.privileges.begin(group, -number, remove=remove, now=now)
             answer = await self.portal.change_privilege(
                 planned.change.bps_id, privilege, remove=remove, listed=known.listed
