@@ -344,6 +344,8 @@ class HttpClient:
             return content.getvalue()  # of an error nobody reads more
         limit, most = self._options.size_limit, self._options.most_values
         async with self._large:
+            begun, content = content, io.BytesIO(bytes(limit + _CHUNK))  # what is not written to costs no memory
+            content.write(begun.getbuffer())
             while content.tell() <= limit:
                 chunk = await anext(chunks, b"")
                 content.write(chunk)
@@ -351,6 +353,7 @@ class HttpClient:
                     break
             else:
                 raise ProtocolError(f"{self.name}: an answer is larger than {limit} bytes", status=answer.status)
+            content.truncate()
             body = content.getvalue()
             if body.count(b",") >= most:
                 raise ProtocolError(f"{self.name}: an answer has more than {most} values", status=answer.status)
