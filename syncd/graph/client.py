@@ -110,9 +110,9 @@ class GraphClient:
                     method, url, purpose=purpose, headers=dict(headers or {}), body=body, retry=retry, units=cost
                 )
 
-            response = await (self.progress.wait_out(send) if retry is None else send())
+            answers = [await (self.progress.wait_out(send) if retry is None else send())]
             with attempt:
-                found = parse(response)
+                found = _read(answers, parse)
                 if method == "GET":  # a batch is answered part by part
                     self.progress.note()
                 return found
@@ -191,6 +191,22 @@ class GraphClient:
                 status=error.status,
                 code=error.code,
             ) from error
+
+
+def _read(answers: list[Response], parse: Callable[[Response], T]) -> T:
+    """Return what ``parse`` makes of the one answer, which is taken out of the list.
+
+    What it raises holds nothing of the answer: frames would keep it in memory while it is asked for again.
+    """
+    try:
+        return parse(answers.pop())
+    except (ProtocolError, Unavailable) as error:
+        refused = error
+    cause: BaseException | None = refused
+    while cause is not None:
+        cause.__traceback__ = None
+        cause = cause.__cause__ or cause.__context__
+    raise refused
 
 
 def _is_unreadable(error: Exception) -> bool:

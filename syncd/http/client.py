@@ -9,7 +9,6 @@ knows neither Graph nor WEBCON: an adapter passes a function that reads that sid
 from __future__ import annotations
 
 import asyncio
-import io
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
@@ -22,8 +21,9 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from syncd.clock import Clock
-from syncd.errors import ProtocolError, RemoteError, Throttled, TransientError, Unavailable
+from syncd.errors import RemoteError, Throttled, TransientError, Unavailable
 from syncd.http.answer import Response, Told, make_error, read_page
+from syncd.http.body import read_body
 from syncd.http.concurrency import Admission, ConcurrencyLimit
 from syncd.http.confidential import Confidential, list_credentials
 from syncd.http.options import HttpOptions, RetryPolicy, Traffic
@@ -32,13 +32,10 @@ from syncd.http.times import Times
 from syncd.http.trust import load_ssl_context
 from syncd.time_limit import TimeLimit
 
-_CHUNK = 1 << 16
 _HEADERS = 512
 """So many header lines at most."""
 _TEXT_BYTES, _JSON_BYTES = 64 << 10, 1 << 20
 """What is read of an error answer: of a page its beginning, and of JSON as much as a page of a list may have."""
-_LARGE_BYTES = 2 << 20
-"""Answers beyond that are read on one at a time: each is held in memory as a whole."""
 _REMEMBERED = 16
 """So many texts that were sent in confidence last: one who repeats them may be late."""
 _BYTE_ORDER_MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
@@ -321,40 +318,11 @@ class HttpClient:
                 async with self._session.request(
                     method, url, headers=headers, data=body, allow_redirects=False, proxy_headers=proxied
                 ) as answer:
-                    content = await self._read_body(answer)
+                    content = await read_body(answer, self._options, name=self.name, large=self._large)
                     self.traffic.bytes_received += len(content)
                     return Response(answer.status, answer.headers, content)
         except NO_ANSWER as error:
             raise explain_silence(error, name=self.name, url=url, options=self._options) from None
-
-    async def _read_body(self, answer: aiohttp.ClientResponse) -> bytes:
-        """Read the whole body, but never more than the size limit, also of what decompresses to more."""
-        announced = answer.content_length
-        small = announced is not None and announced <= min(_CHUNK, self._options.size_limit)
-        if small and "Content-Encoding" not in answer.headers:
-            return await answer.read()
-        content, chunks = io.BytesIO(), answer.content.iter_chunked(_CHUNK)  # which gives its bytes away uncopied
-        async for chunk in chunks:
-            content.write(chunk)
-            if content.tell() > min(_LARGE_BYTES, self._options.size_limit):
-                break
-        else:
-            return content.getvalue()
-        if answer.status >= 300:
-            return content.getvalue()  # of an error nobody reads more
-        limit, most = self._options.size_limit, self._options.most_values
-        async with self._large:
-            while content.tell() <= limit:
-                chunk = await anext(chunks, b"")
-                content.write(chunk)
-                if not chunk:
-                    break
-            else:
-                raise ProtocolError(f"{self.name}: an answer is larger than {limit} bytes", status=answer.status)
-            body = content.getvalue()
-            if body.count(b",") >= most:
-                raise ProtocolError(f"{self.name}: an answer has more than {most} values", status=answer.status)
-            return body
 
 
 def _name_host(url: URL) -> str:

@@ -35,7 +35,8 @@ from tests.e2e.truth import Truth
 
 MOST_LINES = 100
 """Log lines of one cause in one run."""
-MOST_OF_A_DAY = 1500
+MOST_OF_A_DAY = 999
+"""Log lines: with a delta run every five minutes two of them for each of 288 runs."""
 _ROOT = Path(__file__).parents[2]
 _CHANGES = ("hire", "retitle", "regroup", "move", "rename", "disable")
 _CHANGE = 0.1

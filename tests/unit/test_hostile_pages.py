@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from syncd.bps import records
 from syncd.bps.records import BadRecords, parse_users
 from syncd.errors import ProtocolError, Unavailable
+from syncd.graph.client import _read
 from syncd.graph.wire import list_pages, parse
 from syncd.graph.wire.list_pages import ListParser, parse_references
 from syncd.graph.wire.parse import parse_page
@@ -130,3 +132,25 @@ def test_a_large_page_without_a_list_is_told_as_a_small_one(value: bytes, monkey
     response = Response(200, {}, b'{"value":' + value + b',"@odata.deltaLink":"https://g/d"}')
     with pytest.raises(ProtocolError, match=r"a page whose value is .* instead of a list"):
         parse_page(response, "users", selected=["displayName"])
+
+
+class Held:
+    """What a parser has in hand."""
+
+
+def test_an_answer_that_is_refused_is_not_kept_while_it_is_asked_for_again() -> None:
+    """An error's frames hold what its functions had in hand: large answers would be in memory several times over."""
+    held: list[weakref.ref[Held]] = []
+
+    def parse(response: Response) -> None:
+        made = Held()
+        held.append(weakref.ref(made))
+        try:
+            int(response.body)
+        except ValueError as error:
+            raise ProtocolError("it is no page") from error
+
+    with pytest.raises(ProtocolError) as raised:
+        _read([Response(200, {}, b"no number")], parse)
+    assert held[0]() is None
+    assert isinstance(raised.value.__cause__, ValueError)
