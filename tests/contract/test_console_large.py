@@ -98,7 +98,10 @@ async def test_a_page_looks_into_the_runs_that_speak_and_not_into_the_past(world
         with listening(world) as heard:
             assert (await viewer.get(path)).status == 200
         for statement, steps in explain_queries(world, heard):
-            for step in steps:
-                ordered = "ORDER BY changes.run_id DESC" in statement and "LIMIT" in statement
-                if "USING INDEX ix_changes_" in step and not ordered:
-                    assert "AND run_id=?" in step, f"{path}: {step}: {statement}"
+            ordered = "ORDER BY changes.run_id DESC" in statement and "LIMIT" in statement
+            of_few = re.search(r"changes\.(record|target)_key (IN \(SELECT value|= \?)", statement)
+            rare = "runs.counts LIKE" in statement  # handovers, in runs that have counted some
+            for step in steps if of_few and not ordered and not rare else ():
+                assert not re.search(r"\bchanges USING .*\((record_key|target_key|run_id)=\?\)$", step), (
+                    f"{path}: {statement}"
+                )

@@ -18,9 +18,10 @@ from syncd.store.db.parameters import among_bound
 from syncd.store.desired.handovers import Handovers, fold_all
 from syncd.store.licences.holdings import load_holding
 from syncd.store.reports.explain_records import load_linked
-from syncd.store.runs.open_changes import find_newest_planned, is_in_force
+from syncd.store.runs.open_changes import find_newest_planned, select_in_force
 from syncd.store.schema.tables import (
     changes,
+    runs,
     substitutions,
     target_groups,
     target_members,
@@ -64,7 +65,8 @@ class HandoverCards:
         with reading(self._database) as connection:
             newest = find_newest_planned(connection)
             row = connection.execute(
-                _OPEN.where(is_in_force(newest)), {"kind": kind, "keys": list(keys), "source": source}
+                _OPEN.where(changes.c.run_id.in_(select_in_force(newest).where(_MAY_ASK))),
+                {"kind": kind, "keys": list(keys), "source": source},
             ).first()
         if row is None:
             return None
@@ -152,6 +154,8 @@ _OPEN = _HANDOVERS.where(
     changes.c.object == bindparam("kind"),
     or_(among_bound(changes.c.record_key, "keys"), changes.c.source_key == bindparam("source")),
 ).order_by(changes.c.run_id.desc())
+_MAY_ASK = or_(runs.c.counts.contains('"handover":'), runs.c.status.not_in(("succeeded", "partial", "held")))
+"""Which runs may have planned a handover: a run that came to its end has counted those. No other is looked through."""
 _SINCE = {
     kind: select(table.c.leaving_at).where(table.c.key == bindparam("record"))
     for kind, table in (("user", target_users), ("group", target_groups))
