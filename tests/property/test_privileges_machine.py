@@ -14,6 +14,7 @@ import logging
 import random
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -277,13 +278,11 @@ class _History:
             seen += target.endswith("privileges/add")
             if not target.endswith("privileges/add") or seen > 1:
                 return
-            found, groups = _PLACE.search(target), sorted(wire.store.groups)
-            if found and groups:
+            found = _PLACE.search(target)
+            meant = self._list_meant(found[2]) if found else []
+            if found and len({key for key, _ in meant}) == 1:  # of another group the grant that follows would be clear
                 kind = "application" if found[1] == "applications" else "process"
-                place = (1, kind, "", found[2])
-                meant = self._list_meant(found[2])
-                key, level = self.chance.choice(meant) if meant else (self.chance.choice(groups), _LEVELS[0])
-                self._give(Given(place, key, level), on_its_way=True)
+                self._give(Given((1, kind, "", found[2]), *self.chance.choice(meant)), on_its_way=True)
 
         wire.before = watch
 
@@ -348,12 +347,15 @@ class _History:
     def _list_excused(self, titles: Mapping[str, str]) -> set[tuple[str, str, str]]:
         """Return what need not be there: what somebody took where that is only told, and what the portal refuses."""
         live, found = self._find_live(), set()
-        for line in list_privileges(Store(self.office.database), self.office.rules):
+        lines = list(list_privileges(Store(self.office.database), self.office.rules))
+        places = Counter((line["bps_id"], line["place"]) for line in lines)
+        for line in lines:
             key = str(line["bps_id"]).casefold()
             title = str(line["place"]).partition(" (")[0].removeprefix("application ").removeprefix("process ")
             title, level = title.removeprefix("form type "), str(line["level"])
             taken = any((key, guid, level) in self.took for guid, name in titles.items() if name == title)
-            if (line["state"] == "taken" and taken) or line["state"] == "unknown":
+            several = places[line["bps_id"], line["place"]] > 1  # of several nobody sees one go
+            if (taken and (several or line["state"] == "taken")) or line["state"] == "unknown":
                 found.add((live.get(key, ""), title, level))
         return found
 
