@@ -43,5 +43,6 @@ async def office(tmp_path: Path, impatient: None, request: pytest.FixtureRequest
     made = Office(database, PortalKnobs(**getattr(request, "param", {})))
     found_company(made)
     yield made
+    made.database.close()  # which a test may have opened anew
     database.close()
     assert made.judge.broken == []

@@ -54,7 +54,7 @@ async def test_a_plan_is_written_applied_exactly_and_refused_when_applied_again(
     assert "began to apply this file" in again.stderr
     assert "<hidden>" not in again.stderr + again.stdout
     assert ": “…”; run 2 began" in again.stderr  # it may end up in a log; whoever looks at stdout is told the names
-    assert "'syncd runs show 3' has it" in again.stderr
+    assert "'syncd runs show 3' has whom the following names" in again.stderr
     named = {change["bps_id"] for change in planned.document["changes"] if change["object"] == "user"}
     assert any(bps_id in again.stdout for bps_id in named)
     assert (await syncd("plan", "full", "--json")).document["changes"] == []
