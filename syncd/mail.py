@@ -25,6 +25,7 @@ from syncd.clock import Clock
 from syncd.config.smtp import SmtpServer, read_smtp_url
 from syncd.errors import AuthFailed, Rejected, RemoteError, Timeout, TransientError, Unavailable
 from syncd.http import load_ssl_context
+from syncd.http.confidential import Confidential
 from syncd.http.silence import name_cause
 from syncd.http.trust import explain_distrust
 from syncd.logs.quotes import quote
@@ -162,8 +163,8 @@ class Mailer:
         return read_smtp_url(self._options.url())
 
     def _word(self, server: SmtpServer, error: aiosmtplib.SMTPResponseException) -> str:
-        """Return the server's own words, by which it may name a person, as a quotation; never the password."""
-        said = str(error.message).replace(server.password, "********") if server.password else str(error.message)
+        """Return the server's own words as a quotation; it may name a person, and never the password in any form."""
+        said = Confidential([server.password] if server.password else []).mask(str(error.message))
         return f"{error.code} {quote(said[:_SAID_CHARACTERS])}".strip()
 
     def _explain(self, server: SmtpServer, error: Exception) -> RemoteError:

@@ -19,6 +19,7 @@ from yarl import URL
 from syncd.clock import Clock
 from syncd.errors import Unavailable
 from syncd.http import HttpClient, HttpOptions, Response, RetryPolicy, Told, load_ssl_context, read_page
+from syncd.http.confidential import list_credentials
 from syncd.http.silence import name_cause
 
 _CONNECT_SECONDS = 5.0
@@ -62,7 +63,7 @@ class WebHook:
             url,
             headers={"Content-Type": "application/json"},
             body=msgspec.json.encode(body),
-            secrets=(url.raw_path_qs.strip("/"),),
+            secrets=(url.raw_path_qs.strip("/"), *list_credentials(str(url))),
             retry=_RETRY,
             read_error=_read_answer,
         )

@@ -20,6 +20,7 @@ from syncd.clock import Clock
 from syncd.errors import AuthFailed, ProtocolError, RemoteError
 from syncd.http import HttpClient, Response, Told, is_web_page, say
 from syncd.http.answer import make_intercepted, make_redirected
+from syncd.http.confidential import MOST_TOKEN_CHARACTERS
 
 _MARGIN = 60.0
 """Seconds before its end in which a token is not used any more, at most a tenth of its life."""
@@ -102,6 +103,8 @@ class TokenSource:
         value = f"{(answer.token_type or '').strip() or 'Bearer'} {answer.access_token}"
         if not answer.access_token or not (value.isascii() and value.isprintable()):
             raise ProtocolError(f"{NAME} answered {response.status} with an unusable token", status=response.status)
+        if len(value) > MOST_TOKEN_CHARACTERS:
+            raise ProtocolError(f"{NAME} answered {response.status} with a token of {len(value):,} characters")
         return Token(
             CIMultiDict(Authorization=value),
             CIMultiDict({"Authorization": value, "Content-Type": "application/json"}),

@@ -12,7 +12,7 @@ import html
 import re
 from collections.abc import Iterable
 from functools import cached_property
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from syncd.logs.redaction import MASK
 
@@ -20,6 +20,10 @@ _RUN = 10
 """Characters in a row that are taken for a part of something sent; what is shorter is looked for as a whole."""
 _SHORT = 8
 """What is shorter than this is masked only where it stands alone: it may be a part of any word."""
+MOST_TOKEN_CHARACTERS = 100_000
+"""A longer token is none: no server takes it in a header, and every part of it would have to be known by heart."""
+_LONG = 4096
+"""Of what is longer, such as a token of many claims, every tenth run is known, and what stands around it is masked."""
 _ROUNDS = 3
 """So many layers of escapes are undone."""
 _ESCAPE = re.compile(
@@ -53,26 +57,35 @@ class Confidential:
         return _cover(content, spans) if spans else content
 
     @cached_property
-    def _needles(self) -> tuple[frozenset[bytes], re.Pattern[bytes] | None]:
-        """Return all runs of what is long, and an expression for what is short."""
+    def _needles(self) -> tuple[frozenset[bytes], frozenset[bytes], re.Pattern[bytes] | None]:
+        """Return all runs of what is long, some of what is very long, and an expression for what is short."""
         runs: set[bytes] = set()
+        parts: set[bytes] = set()
         short: set[bytes] = set()
         for text in self._texts:
             for form in _list_forms(text.encode("utf-8", "surrogatepass")):
-                if len(form) >= _RUN:
+                if len(form) > _LONG:
+                    parts.update(form[start : start + _RUN] for start in range(0, len(form) - _RUN + 1, _RUN))
+                elif len(form) >= _RUN:
                     runs.update(form[start : start + _RUN] for start in range(len(form) - _RUN + 1))
                 else:
                     alone = len(form) < _SHORT
                     word = re.escape(form)
                     short.add(rb"(?<![a-z0-9])" + word + rb"(?![a-z0-9])" if alone else word)
-        return frozenset(runs), re.compile(b"|".join(sorted(short))) if short else None
+        return frozenset(runs), frozenset(parts), re.compile(b"|".join(sorted(short))) if short else None
 
     def _find(self, folded: bytes) -> list[tuple[int, int]]:
-        runs, short = self._needles
+        runs, parts, short = self._needles
         found = [match.span() for match in short.finditer(folded)] if short else []
         if runs:
             found += [
                 (start, start + _RUN) for start in range(len(folded) - _RUN + 1) if folded[start : start + _RUN] in runs
+            ]
+        if parts:
+            found += [
+                (max(0, start - _RUN + 1), min(len(folded), start + 2 * _RUN - 1))
+                for start in range(len(folded) - _RUN + 1)
+                if folded[start : start + _RUN] in parts
             ]
         return found
 
@@ -92,13 +105,17 @@ def list_credentials(url: str | None) -> tuple[str, ...]:
 
 
 def _list_forms(secret: bytes) -> list[bytes]:
-    """Return a secret as it may be sent: itself, and in base64 at any place of a longer text; escapes are undone."""
+    """Return a secret as it may be sent: itself, and in base64 at any place of a longer text; escapes are undone.
+
+    In base64 also as a form has it: percent-encoded first.
+    """
     forms = {_fold(secret), _fold(secret.hex().encode())}
-    for shift in range(3 if len(secret) > 4 else 0):
-        encoded = base64.b64encode(b"\0" * shift + secret + b"\0" * (-(len(secret) + shift) % 3))
-        # The first and the last signs depend on what stands before and behind.
-        inner = encoded[-(-shift * 8 // 6) : (shift + len(secret)) * 8 // 6]
-        forms |= {_fold(inner), _fold(inner.replace(b"+", b"-").replace(b"/", b"_"))}
+    for sent in {secret, quote_plus(secret).encode(), quote(secret, safe="").encode()}:
+        for shift in range(3 if len(sent) > 4 else 0):
+            encoded = base64.b64encode(b"\0" * shift + sent + b"\0" * (-(len(sent) + shift) % 3))
+            # The first and the last signs depend on what stands before and behind.
+            inner = encoded[-(-shift * 8 // 6) : (shift + len(sent)) * 8 // 6]
+            forms |= {_fold(inner), _fold(inner.replace(b"+", b"-").replace(b"/", b"_"))}
     return sorted(forms)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
+import os
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -385,6 +387,17 @@ def test_the_end_of_a_certificate_is_told_ahead(tmp_path: Path) -> None:
     assert probe_file(tmp_path / "c", issue("c", days=-1))[0] == "failed"
     broken = probe_credential(ClientCertificate(tmp_path / "missing"), None, now=Clock().now())
     assert (broken.status, "No such file" in broken.detail) == ("failed", True)
+
+
+@pytest.mark.parametrize("kind", [ClientCertificate, FederatedToken])
+async def test_a_pipe_in_place_of_a_credential_is_not_waited_for(
+    sandbox: Sandbox, tmp_path: Path, kind: type[ClientCertificate] | type[FederatedToken]
+) -> None:
+    """A thread that waits for who writes into it would keep the program from ending."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(AuthFailed, match="is no regular file"):
+        async with asyncio.timeout(10):
+            await sign_in(sandbox, kind(tmp_path / "pipe"))
 
 
 def test_only_a_certificate_has_an_end_that_is_known(tmp_path: Path) -> None:

@@ -198,6 +198,13 @@ async def test_a_token_answer_that_grows_without_end_is_not_read(graph: FakeGrap
         await TokenSource(graph.make_options(), LoopClock()).fetch()
 
 
+async def test_a_token_that_no_header_takes_is_refused(graph: FakeGraph) -> None:
+    """Knowing each part of it by heart, so that none is shown, would take a gigabyte."""
+    graph.logins = [Answer(200, {"access_token": "a" * 100_001, "expires_in": 3600, "token_type": "Bearer"})] * 4
+    with pytest.raises(ProtocolError, match="an access token of 100,001 characters"):
+        await TokenSource(graph.make_options(), LoopClock()).fetch()
+
+
 async def test_a_token_answer_that_drips_ends_in_time(graph: FakeGraph, monkeypatch: pytest.MonkeyPatch) -> None:
     """A byte now and then is no answer: the limit is for all of it."""
     monkeypatch.setattr("syncd.graph.auth.authority._ANSWER_SECONDS", 2.0)

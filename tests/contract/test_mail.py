@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import struct
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -116,6 +117,16 @@ async def test_a_wrong_password_is_told_without_it(server: MailServer) -> None:
     assert "sesame" not in str(raised.value)
     assert len(server.sign_ins) == 1
     assert server.commands == []
+
+
+async def test_a_server_that_repeats_what_it_got_does_not_show_the_password(server: MailServer) -> None:
+    """Neither as it is nor in base64, as the command carries it."""
+    server.repeats = True
+    with pytest.raises(AuthFailed, match=r"notify\.smtp_url: 535 .*cannot use") as raised:
+        await make_mailer(server, sign_in="syncd%40example.com:open-sesame-4711@").send(LETTER, at=AT)
+    shown = str(raised.value)
+    encoded = base64.b64encode(b"\0syncd@example.com\0open-sesame-4711").decode()
+    assert not any(encoded[start : start + 8] in shown for start in range(len(encoded) // 2, len(encoded) - 8))
 
 
 async def test_a_server_where_nobody_signs_in_gets_no_password(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -31,6 +32,7 @@ class MailServer:
     envelopes: list[Envelope] = field(default_factory=list)
     encrypted: list[bool] = field(default_factory=list)
     sign_ins: list[bytes] = field(default_factory=list)
+    repeats: bool = False
     commands: list[str] = field(default_factory=list)
     answers: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
@@ -76,6 +78,9 @@ class MailServer:
         assert isinstance(data, LoginPassword)
         self.sign_ins.append(data.login)
         right = (data.login, data.password) == (USER.encode(), PASSWORD.encode())
+        if self.repeats and not right:
+            sent = base64.b64encode(b"\0" + data.login + b"\0" + data.password).decode()
+            return AuthResult(success=False, handled=False, message=f"535 5.7.8 cannot use {sent}")
         return AuthResult(success=right, handled=False)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import html
 import json
+import random
+import string
 import time
 from collections.abc import Callable
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
 from hypothesis import example, given
@@ -43,6 +45,7 @@ FORMS: dict[str, Callable[[str], str]] = {
     "base64": lambda text: base64.b64encode(text.encode()).decode(),
     "base64 of a pair": lambda text: base64.b64encode(f"id:{text}".encode()).decode(),
     "base64 of a longer pair": lambda text: base64.b64encode(f"some:{text}:x".encode()).decode(),
+    "base64 of a form": lambda text: base64.b64encode(urlencode({"p": text}).encode()).decode(),
     "base64 for addresses": lambda text: base64.urlsafe_b64encode(text.encode()).decode(),
     "hexadecimal": lambda text: text.encode().hex(),
     "plus as a blank": lambda text: text.replace("+", " "),
@@ -69,6 +72,19 @@ def test_a_part_of_it_is_masked_too(length: int) -> None:
     for start in (0, 5, len(TOKEN) - length):
         part = TOKEN[start : start + length]
         assert known.mask(f"refused: {part}") == f"refused: {MASK}"
+
+
+def test_a_very_long_token_is_known_by_parts_that_are_few() -> None:
+    """Memory does not grow by hundreds of bytes for each of its characters; any twenty of them in a row are found."""
+    token = "".join(random.Random(1).choices(string.ascii_letters + string.digits, k=60_000))
+    known = Confidential([token])
+    for start, length in ((0, 60_000), (17, 19), (31_007, 40), (59_900, 100)):
+        shown = known.mask(f"refused for good: {token[start : start + length]} (of today)")
+        assert token[start : start + 5] not in shown
+        assert token[start + length - 5 : start + length] not in shown
+        assert MASK in shown
+    assert sum(map(len, known._needles[:2])) < 60_000
+    assert known.mask("nothing of it") == "nothing of it"
 
 
 def test_what_is_short_is_masked_only_where_it_stands_alone() -> None:

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import make_url
+from sqlalchemy.exc import OperationalError
 
-from syncd.store.db.database import open_database
+from syncd.store.db.address import show_address
+from syncd.store.db.database import explain, open_database
 from syncd.store.db.revision import ensure_schema
 from syncd.store.store import Store
 
@@ -59,6 +62,18 @@ def test_a_store_behind_a_link_is_private_too(tmp_path: Path) -> None:
     ensure_schema(database, create=True)
     database.close()
     assert stat.S_IMODE((tmp_path / "real.db").stat().st_mode) == 0o600
+
+
+def test_a_password_among_the_parameters_is_not_shown() -> None:
+    """libpq takes it there too; before the host it was hidden already."""
+    url = make_url("postgresql+psycopg://syncd:hunter1@db/syncd?password=hunter2&sslpassword=hunter3&sslmode=require")
+    assert (
+        show_address(url)
+        == "postgresql+psycopg://syncd:***@db/syncd?password=hidden&sslmode=require&sslpassword=hidden"
+    )
+    told = explain(OperationalError("SELECT 1", {}, Exception("connection refused")), url)
+    assert "connection refused" in told
+    assert "hunter" not in told
 
 
 @pytest.mark.usefixtures("umask")

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key, pkcs12
 
+from syncd.config.bounded import read_bounded
 from syncd.errors import AuthFailed
 from syncd.graph.credentials import ClientCertificate
 
@@ -62,8 +63,7 @@ def load_certificate(credential: ClientCertificate) -> SigningCertificate:
 
 def _read(credential: ClientCertificate) -> bytes:
     try:
-        with credential.path.open("rb") as file:
-            content = file.read(_BYTES_LIMIT + 1)
+        content = read_bounded(credential.path, _BYTES_LIMIT)
     except OSError as error:
         raise AuthFailed(f"the certificate cannot be read ({error.strerror}); check {_SETTING}") from error
     if not content.strip() or len(content) > _BYTES_LIMIT:

@@ -19,6 +19,7 @@ from urllib.parse import quote
 import msgspec
 
 from syncd.clock import Clock
+from syncd.config.bounded import read_bounded
 from syncd.errors import AuthFailed, ProtocolError, RemoteError, TransientError
 from syncd.graph.auth.authority import check_authority, open_authority
 from syncd.graph.auth.bridge import Bridge
@@ -29,6 +30,7 @@ from syncd.graph.credentials import ClientCertificate, ClientSecret, FederatedTo
 from syncd.graph.options import GraphOptions
 from syncd.graph.retry import is_transient, repeat_while
 from syncd.http import Response
+from syncd.http.confidential import MOST_TOKEN_CHARACTERS
 
 _MARGIN_SECONDS = 300.0
 _RENEWAL_SECONDS = 900.0
@@ -146,6 +148,8 @@ class TokenSource:
         token, lifetime = answer.get("access_token"), answer.get("expires_in", 3600)
         if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
             raise ProtocolError(f"{self._side()} answered without an access token")
+        if len(token) > MOST_TOKEN_CHARACTERS:
+            raise ProtocolError(f"{self._side()} answered with an access token of {len(token):,} characters")
         seconds = float(lifetime) if isinstance(lifetime, int | float) else 3600.0
         return _Token(token, asked_at + max(seconds / 2, seconds - _MARGIN_SECONDS), claims)
 
@@ -222,8 +226,7 @@ def _read_secret(credential: ClientSecret) -> str:
 
 def _read_federated_token(credential: FederatedToken) -> str:
     try:
-        with credential.path.open("rb") as file:
-            content = file.read(_TOKEN_BYTES_LIMIT + 1)
+        content = read_bounded(credential.path, _TOKEN_BYTES_LIMIT)
     except OSError as error:
         raise AuthFailed(
             f"the federated token cannot be read ({error.strerror}); check graph.federated_token_file, "

@@ -24,6 +24,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.util import LRUCache
 
 from syncd.errors import StoreError
+from syncd.store.db.address import show_address
 from syncd.store.db.postgresql import make_engine
 from syncd.store.db.store_file import FileWatch, find_missing_locks
 
@@ -154,9 +155,7 @@ def open_database(url: str, read: Callable[[], str] | None = None, *, compiled: 
             return _open_sqlite(parsed, compiled)
         engine = make_engine(url, read or (lambda: url))
     except (SQLAlchemyError, ImportError) as error:
-        raise StoreError(
-            f"the store at {parsed.render_as_string(hide_password=True)} cannot be used: {error}"
-        ) from error
+        raise StoreError(f"the store at {show_address(parsed)} cannot be used: {error}") from error
     return Database(engine)
 
 
@@ -289,7 +288,7 @@ def reading(database: Database) -> Iterator[Connection]:
 
 def explain(error: SQLAlchemyError, url: URL) -> str:
     """Return one sentence for an operator: which store, what it said, and what to do."""
-    where = url.render_as_string(hide_password=True)
+    where = show_address(url)
     said = " ".join(str(getattr(error, "orig", None) or error).split())[:300]
     if isinstance(error, OperationalError) and "unable to open database file" in said:
         at = Path(url.database or ".").parent
@@ -310,7 +309,7 @@ def explain(error: SQLAlchemyError, url: URL) -> str:
 
 def _explain_no_locks(url: URL, said: str) -> str:
     return (
-        f"the store at {url.render_as_string(hide_password=True)} cannot be locked ({said}): is the file on a network "
+        f"the store at {show_address(url)} cannot be locked ({said}): is the file on a network "
         "share, or does another program hold it? A SQLite store belongs on a local disk; elsewhere use PostgreSQL"
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from syncd.errors import SchemaMismatch, StoreError
+from syncd.store.db.address import show_address
 from syncd.store.db.database import Database, explain, reading
 
 
@@ -86,7 +87,7 @@ def ensure_schema(database: Database, *, create: bool) -> None:
         return
     if revision is None:
         if not create:
-            where = database.engine.url.render_as_string(hide_password=True)
+            where = show_address(database.engine.url)
             raise SchemaMismatch(
                 f"the store at {where} is empty: run 'syncd migrate', or just start 'syncd run' or 'syncd sync full'"
             )

@@ -44,6 +44,13 @@ async def test_a_missing_token_type_means_bearer(fake: FakePortal, portal: BpsPo
     assert await portal.fetch_account("a@b.example") is not None
 
 
+async def test_a_token_that_no_header_takes_is_refused(fake: FakePortal, portal: BpsPortal) -> None:
+    """Whatever gives out such a one is no portal."""
+    fake.token_type = "x" * 100_000
+    with pytest.raises(ProtocolError, match=r"answered 200 with a token of 100,\d+ characters"):
+        await portal.fetch_account("a@b.example")
+
+
 async def test_a_401_in_the_middle_costs_one_fresh_token_for_all(fake: FakePortal, portal: BpsPortal) -> None:
     """When the portal forgets the token, all concurrent requests go through with one new token."""
     fake.add_user("a@b.example")
