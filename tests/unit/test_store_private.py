@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from syncd.store.db.address import show_address
 from syncd.store.db.database import explain, open_database
@@ -74,6 +74,16 @@ def test_a_password_among_the_parameters_is_not_shown() -> None:
     told = explain(OperationalError("SELECT 1", {}, Exception("connection refused")), url)
     assert "connection refused" in told
     assert "hunter" not in told
+
+
+def test_what_a_server_tells_of_a_row_is_not_passed_on() -> None:
+    """PostgreSQL shows the values of a row that it refuses, and people have names."""
+    said = (
+        'null value in column "key" violates not-null constraint\nDETAIL:  Failing row contains (null, Anna Nowak).\n'
+    )
+    told = explain(IntegrityError("INSERT", {}, Exception(said)), make_url("postgresql+psycopg://db/syncd"))
+    assert "not-null constraint" in told
+    assert "Anna" not in told
 
 
 @pytest.mark.usefixtures("umask")

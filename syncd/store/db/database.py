@@ -289,7 +289,9 @@ def reading(database: Database) -> Iterator[Connection]:
 def explain(error: SQLAlchemyError, url: URL) -> str:
     """Return one sentence for an operator: which store, what it said, and what to do."""
     where = show_address(url)
-    said = " ".join(str(getattr(error, "orig", None) or error).split())[:300]
+    said = " ".join(str(getattr(error, "orig", None) or error).split()).partition(" DETAIL: ")[0][
+        :300
+    ]  # rows are in it
     if isinstance(error, OperationalError) and "unable to open database file" in said:
         at = Path(url.database or ".").parent
         return f"the store at {where} cannot be opened ({said}): does {at} exist, and may syncd write to it?"
