@@ -130,6 +130,7 @@ class LeadershipTerm:
         await self._start_schedule(log)
         context.store_backoff.clear()
         context.state.take_part("working")
+        await self._finish_in_thread(partial(self._say_up, "working", context.schedule.next_times()))
         self._log.info("daemon.working")
         async with background_tasks((self._watch_lock(), "watch lock")):
             await self._worker.work()
