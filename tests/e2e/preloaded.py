@@ -51,7 +51,8 @@ def serve_program(folder: Path, *, path: Path) -> Iterator[Path]:
     client.write_text(_CLIENT, encoding="utf-8")
     plain = f"exec {sys.executable} -m syncd.cli.main"
     script.write_text(
-        f'#!/bin/sh\ncase "$1" in {LONG}) {plain} "$@";; esac\nexec {sys.executable} -S -E {client} {address} "$@"\n',
+        f'#!/bin/sh\nfor word; do case "$word" in {LONG}) {plain} "$@";; esac; done\n'  # also behind --config
+        f'exec {sys.executable} -S -E {client} {address} "$@"\n',
         encoding="utf-8",
     )
     script.chmod(0o755)
