@@ -184,7 +184,7 @@ async def check_groups(client: GraphClient, settings: Settings) -> list[Check]:
 
 def load_choice(settings: Settings, reference: str) -> str:
     """Return in words which groups the store knows, like the one that was meant; nothing before the first run."""
-    if check_store(settings).detail.endswith("is empty"):
+    if _has_no_schema(settings):
         return ""
     try:
         with contextlib.closing(open_store(settings, create=False)) as database:
@@ -206,7 +206,7 @@ def list_group_references(settings: Settings) -> list[tuple[str, str]]:
 def check_coexistence(settings: Settings) -> Check:
     """Look in the store for signs of the portal's own synchronisation at work on the same people."""
     name = "portal coexistence"
-    if check_store(settings).detail.endswith("is empty"):
+    if _has_no_schema(settings):
         return Check(
             name, "unknown", detail="no run yet: another one who fills the portal shows when a creation is refused"
         )
@@ -222,7 +222,7 @@ def check_coexistence(settings: Settings) -> Check:
 
 def load_group_names(settings: Settings) -> dict[str, Remembered]:
     """Return which groups the names in the settings mean, as far as runs have looked them up."""
-    if check_store(settings).detail.endswith("is empty"):
+    if _has_no_schema(settings):
         return {}
     try:
         with contextlib.closing(open_store(settings, create=False)) as database:
@@ -233,7 +233,7 @@ def load_group_names(settings: Settings) -> dict[str, Remembered]:
 
 def load_rule_meanings(settings: Settings) -> dict[str, Any]:
     """Return what rules about privileges mean, as far as runs have looked it up."""
-    if check_store(settings).detail.endswith("is empty"):
+    if _has_no_schema(settings):
         return {}
     try:
         with contextlib.closing(open_store(settings, create=False)) as database:
@@ -244,7 +244,7 @@ def load_rule_meanings(settings: Settings) -> dict[str, Any]:
 
 def load_rule_groups(settings: Settings) -> dict[str, Remembered]:
     """Return which groups rules about privileges mean that a run has met, by the key of the setting."""
-    if check_store(settings).detail.endswith("is empty"):
+    if _has_no_schema(settings):
         return {}
     try:
         with contextlib.closing(open_store(settings, create=False)) as database:
@@ -265,7 +265,7 @@ def check_managers(settings: Settings) -> Check:
     """Tell from the store how the portal wants the managers of new accounts."""
     name = "portal managers"
     unknown = Check(name, "unknown", detail="the first creation of somebody who has a manager shows it")
-    if check_store(settings).detail.endswith("is empty"):
+    if _has_no_schema(settings):
         return unknown
     try:
         with contextlib.closing(open_store(settings, create=False)) as database:
@@ -277,13 +277,22 @@ def check_managers(settings: Settings) -> Check:
 
 def owns_licences(settings: Settings) -> bool:
     """Return whether rules granted licences that are held now: without rules they wait for being revoked."""
-    if check_store(settings).detail.endswith("is empty"):
+    if _has_no_schema(settings):
         return False
     try:
         with contextlib.closing(open_store(settings, create=False)) as database:
             return Store(database).licences.owns_licences.blocking()
     except SyncdError:
         return False  # the row of the store tells why
+
+
+def _has_no_schema(settings: Settings) -> bool:
+    """Return whether the store can be asked and is empty; why it cannot be asked is told by its own row."""
+    try:
+        with contextlib.closing(open_database(settings.store.url.reveal())) as database:
+            return load_revision(database) is None
+    except SyncdError:
+        return False
 
 
 def check_store(settings: Settings) -> Check:
