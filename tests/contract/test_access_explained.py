@@ -5,16 +5,17 @@ The situations are those that `docs/explanation/access.md` has a row for.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from syncd.errors import Unavailable
+from syncd.errors import Timeout, Unavailable
 from syncd.model.run import Approval, RunRequest
 from syncd.model.source import KIND, BadObject
+from syncd.model.target import GroupDetail, MembersResult, PortalGroup
 from syncd.plan.rules import LicenceRule
 from syncd.store.reports.explain import Explanations
 from syncd.store.reports.explain_document import describe_explanation
@@ -26,6 +27,10 @@ from tests.fakes.rules import make_limits, make_policy, make_rules
 from tests.fakes.world import World
 
 LICENCE = (LicenceRule("Sales", "PowerUser"),)
+
+
+class Killed(BaseException):
+    """The process is gone."""
 
 
 async def found_company(world: World) -> None:
@@ -212,6 +217,55 @@ async def set_back(world: World) -> str:
     return "u5"
 
 
+async def unclear_place(world: World) -> str:
+    add = world.portal.add_members
+
+    async def lose_answer(group_id: str, member_ids: Sequence[str]) -> MembersResult:
+        await add(group_id, member_ids)
+        raise Timeout("no answer came", sent=True)
+
+    async def stay_silent(bps_id: str) -> GroupDetail | None:
+        raise Unavailable("no answer came", sent=True)
+
+    world.portal.add_members = lose_answer
+    world.portal.fetch_group = stay_silent
+    world.source.link("g3", "u5")
+    await world.sync("delta")
+    return "u5"
+
+
+async def killed_approval(world: World) -> str:
+    for name in ("u1", "u2"):
+        world.source.link("g3", name)
+    await world.sync("delta")
+    limit(world, max_removals=0)
+    for name in ("u1", "u2"):
+        world.source.put_user(name, accountEnabled=False)
+    held = await world.sync("delta")
+    limit(world)
+    remove, asked = world.portal.remove_members, 0
+
+    async def die(group_id: str, member_ids: Sequence[str]) -> MembersResult:
+        nonlocal asked
+        asked += 1
+        if asked > 1:
+            raise Killed
+        return await remove(group_id, member_ids)
+
+    world.portal.remove_members = die
+    with pytest.raises((Killed, BaseExceptionGroup)):
+        await approve(world, held.id)
+    world.portal.remove_members = remove
+    await world.store.runs.interrupt_open()
+    return "u1"
+
+
+async def another_tenant(world: World) -> str:
+    world.source.tenant, world.source.tenant_id = "fabrikam.example", "99999999-2222-4333-8444-555555555555"
+    await world.sync("delta")
+    return "u1"
+
+
 SITUATIONS: tuple[tuple[Callable[[World], Awaitable[str]], tuple[str, ...]], ...] = (
     (agent, ("'skipped'", 'scope.agents = "sync" lets accounts of agents in')),
     (unreadable, ("cannot be understood",)),
@@ -231,6 +285,9 @@ SITUATIONS: tuple[tuple[Callable[[World], Awaitable[str]], tuple[str, ...]], ...
     (burst, ("'held'", "guard.max_creation_percent")),
     (clock_ahead, ("'leaving'", "clock")),
     (licence_by_hand, ("given by hand; its account is deleted, and the portal would keep the seat",)),
+    (another_tenant, ("'active'", "graph.tenant_id: the store belongs to the tenant", "'syncd status'")),
+    (killed_approval, ("'leaving'", "'outcome': 'done'", "'outcome': 'planned'", "'held': []")),
+    (unclear_place, ("'failing'", "whether it took effect is not known, and the next run looks", "is tried again")),
     (set_back, ("returns to the state before run",)),
 )
 
@@ -241,5 +298,32 @@ async def test_each_situation_says_why_and_what_decides_it(
 ) -> None:
     """The state, the reason, and the key or the command that decides."""
     told = explain(world, await happen(world))
+    missing = [word for word in words if word not in told]
+    assert not missing, told
+
+
+async def found_portal_in_use(world: World) -> None:
+    """The portal has everybody and a group, with two people in it who do not belong there; nothing is ours yet."""
+    settle_in(world.source)
+    world.source.put_user("u1", accountEnabled=False)
+    for name in world.source.users:
+        world.portal.add_account(f"{name}@x.com", name=name)
+    world.portal.groups["all@grp"] = PortalGroup(bps_id="all@grp", name="All")
+    world.portal.members["all@grp"] = {key: key for key in ("u1@x.com", "u7@x.com")}
+    world.rules = make_rules(limits=replace(make_limits(), max_adoptions=0))
+    assert (await world.sync("full")).status == "held"
+
+
+@pytest.mark.company(founded_by=found_portal_in_use)
+@pytest.mark.parametrize(("who", "why"), [("u1", "disabled"), ("u7", "not a member in the tenant")])
+async def test_what_follows_from_an_adoption_says_why_and_what_decides_it(world: World, who: str, why: str) -> None:
+    """That it waits, what would be removed after it, the true reason, and the command that decides."""
+    told = explain(world, who)
+    words = (
+        why,
+        "follow in the run after the adoption",
+        "that run 1 holds are approved",
+        "'syncd reject 1 --kind adopt'",
+    )
     missing = [word for word in words if word not in told]
     assert not missing, told

@@ -59,3 +59,19 @@ def test_a_full_read_without_proof_is_told_last() -> None:
     assert "compares it again" in first.happens
     assert "read of users lacks is missed: it has no proof (no $count)" in second.happens
     assert "syncd sync full" in second.do
+
+
+def test_a_run_that_failed_is_told_before_the_state() -> None:
+    """Nothing of what the state promises happens as long as runs end like that."""
+    first, second = list_steps(place("pending", open=True, failed=(7, "graph.tenant_id: another tenant")))
+    assert "as long as runs end like run 7: graph.tenant_id: another tenant" in first.happens
+    assert "syncd runs show 7" in first.do
+    assert "does what is open" in second.happens
+
+
+def test_what_would_follow_from_an_adoption_says_which_decides() -> None:
+    """The run that holds it, also where the state alone says that nothing happens."""
+    first, second = list_steps(place("skipped", cause=Cause.DISABLED.value, adopting=(3,)))
+    assert "as long as the reason holds" in first.happens
+    assert "once the adoptions that run 3 holds are approved" in second.happens
+    assert "syncd held 3" in second.do

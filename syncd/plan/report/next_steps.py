@@ -12,6 +12,8 @@ foreign        nothing                            link, let it be adopted
 skipped        nothing                            by the cause: what to change, and where
 out_of_scope   nothing                            by the cause
 paused         nothing until a day                resume
+(any)          nothing, when the last run failed  mend what stopped it
+(any)          what follows a held adoption       approve or reject that
 (any)          who is not met is not missed       read everything once more, where the last full read has no proof
 =============  =================================  ====================================================================
 """
@@ -56,6 +58,10 @@ class Place:
     """When the working daemon's next run is due; None: no daemon works."""
     unproven: Mapping[str, str] = field(default_factory=dict)
     """The streams of the tenant whose last full read has no proof, and why."""
+    adopting: tuple[int, ...] = ()
+    """The runs that hold an adoption from which some of what is open would follow."""
+    failed: tuple[int, str] | None = None
+    """The newest full or delta run, and what it says, where it failed as a whole."""
 
 
 _COLLISION = "give one of those who want this BPS id another login or mail address in the tenant"
@@ -82,7 +88,16 @@ def list_steps(place: Place) -> list[Step]:
     if place.paused_until is not None:
         until = f"nothing is done about it until {_say(place.paused_until)}: it is paused"
         steps.append(Step(until, f"'syncd resume {place.id}' ends the pause"))
+    if place.failed is not None:
+        run, why = place.failed
+        stopped = f"nothing comes from the tenant, nor reaches the portal, as long as runs end like run {run}: {why}"
+        steps.append(Step(stopped, f"mend what it names; 'syncd status' and 'syncd runs show {run}' tell more"))
     steps.append(_find_step(place))
+    for run in place.adopting:
+        follows = f"what is open of it follows once the adoptions that run {run} holds are approved"
+        steps.append(
+            Step(follows, f"'syncd held {run}' lists them; 'syncd reject {run} --kind adopt' leaves all as it is")
+        )
     for stream, why in sorted(place.unproven.items()):
         missed = f"nobody whom the last full read of {stream} lacks is missed: it has no proof ({why})"
         steps.append(

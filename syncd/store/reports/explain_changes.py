@@ -33,13 +33,15 @@ _OUTCOMES = 20
 class Pending:
     """What is open. ``entries``: the first of them, each in plain values; ``number``: how many there are.
 
-    ``runs``: the runs that left it open, ``held`` those that hold any; ``retried_at``: the next attempt of what failed.
+    ``runs``: the runs that left it open, ``held`` those that hold any, ``adopting`` those that hold an adoption from
+    which some of it would follow; ``retried_at``: the next attempt of what failed.
     """
 
     entries: list[Mapping[str, Any]]
     number: int
     runs: tuple[int, ...]
     held: tuple[int, ...]
+    adopting: tuple[int, ...]
     retried_at: datetime | None
 
 
@@ -58,6 +60,7 @@ def load_pending(connection: Connection, records: list[int], *, now: datetime, a
         number=len(places),
         runs=tuple(sorted({run_id for run_id, _ in places})),
         held=tuple(sorted({run_id for run_id, _, _, status in found if status == "held"})),
+        adopting=tuple(sorted({run_id for run_id, _, _, status in found if status == "dropped"})),
         retried_at=_find_next_attempt(connection, records, picked),
     )
 

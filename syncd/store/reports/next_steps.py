@@ -12,7 +12,7 @@ from syncd.store.db.database import Database
 from syncd.store.decisions.pauses import Pauses
 from syncd.store.directory.full_read import Baseline
 from syncd.store.reports.explain import Explanation
-from syncd.store.reports.overview import load_role
+from syncd.store.reports.overview import ENDED, PULLS, load_role
 from syncd.store.reports.status import Line
 from syncd.store.runs.daemons import Daemons
 from syncd.store.runs.runlog import RunLog
@@ -26,7 +26,7 @@ def load_steps(database: Database, explanation: Explanation, lines: Sequence[Lin
         record = log.load_run.blocking(run)
         held[run] = record.finished_at + HELD_FOR if record and record.finished_at else None
     pauses = [pause.until for pause in Pauses(database).load_pauses(now=now) if pause.source == found.key]
-    next_run = _find_next(database, now)
+    next_run, last = _find_next(database, now), log.load_last.blocking(kinds=PULLS, statuses=ENDED)
     concerned = STREAMS if found.kind == "user" else ("groups",)
     unproven: dict[str, str] = {
         stream: why
@@ -44,10 +44,12 @@ def load_steps(database: Database, explanation: Explanation, lines: Sequence[Lin
             cause=str(desired["cause"]) if desired else "",
             open=bool(explanation.open.number),
             held=held,
+            adopting=explanation.open.adopting,
             retried_at=explanation.open.retried_at,
             paused_until=min(pauses, default=None),
             next_run=next_run,
             unproven=unproven,
+            failed=(last.id, last.error or "") if last and last.status == "failed" else None,
         )
         steps |= dict.fromkeys(list_steps(place))
     return list(steps)

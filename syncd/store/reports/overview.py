@@ -22,8 +22,10 @@ Role = Literal["daemon", "standby", "command", "nobody"]
 """Who works on the store: a daemon; a command that was typed, with or without (``standby``) a daemon that waits for its
 end; or nobody."""
 
-_PULLS: tuple[RunKind, ...] = ("full", "delta")
-_CLOSED: tuple[RunStatus, ...] = ("succeeded", "held", "partial", "failed", "interrupted")
+PULLS: tuple[RunKind, ...] = ("full", "delta")
+"""The kinds of run that read the tenant."""
+ENDED: tuple[RunStatus, ...] = ("succeeded", "held", "partial", "failed", "interrupted")
+"""How a run may have ended."""
 _SUCCEEDED: tuple[RunStatus, ...] = ("succeeded",)
 _RUNS_READ = 50
 
@@ -55,8 +57,8 @@ def load_overview(database: Database, *, now: datetime) -> Overview:
         daemons=daemons if role != "nobody" else [],
         revision=load_revision(database),
         running=next((run for run in runs if run.status == "running"), None) if role != "nobody" else None,
-        last={kind: log.load_last.blocking(kinds=(kind,), statuses=_CLOSED) for kind in _PULLS},
-        success=log.load_last.blocking(kinds=_PULLS, statuses=_SUCCEEDED),
+        last={kind: log.load_last.blocking(kinds=(kind,), statuses=ENDED) for kind in PULLS},
+        success=log.load_last.blocking(kinds=PULLS, statuses=_SUCCEEDED),
         sides={side: find_side(side, runs) for side in SIDES},
         failing=failing[0] if failing else 0,
         retried_at=failing[1] if failing else None,
