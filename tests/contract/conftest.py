@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import shutil
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 import stamina
@@ -15,7 +13,6 @@ import structlog
 from syncd.sandbox.wire.knobs import PortalKnobs
 from syncd.store.db.database import open_database
 from tests.contract.office import Office, found_company
-from tests.stores import template
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -33,13 +30,12 @@ def impatient() -> Iterator[None]:
 
 
 @pytest.fixture
-async def office(tmp_path: Path, impatient: None, request: pytest.FixtureRequest) -> AsyncIterator[Office]:
+async def office(store_url: str, impatient: None, request: pytest.FixtureRequest) -> AsyncIterator[Office]:
     """Four people, three groups, nothing in the portal but strangers; the switches of the portal are the parameter.
 
-    What the portal is like does not concern the store: one engine is enough.
+    What the portal is like hardly concerns the store: one history of access asks both engines, the others SQLite.
     """
-    await asyncio.to_thread(shutil.copy, template(), tmp_path / "store.db")
-    database = open_database(f"sqlite:///{tmp_path / 'store.db'}")
+    database = open_database(store_url)
     made = Office(database, PortalKnobs(**getattr(request, "param", {})))
     found_company(made)
     yield made

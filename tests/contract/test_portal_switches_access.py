@@ -85,6 +85,7 @@ async def company(office: Office, request: pytest.FixtureRequest) -> Office:
     return office
 
 
+@pytest.mark.both_engines
 async def test_nobody_keeps_or_gets_access_by_accident_on_any_kind_of_portal(company: Office, tmp_path: Path) -> None:
     """Creations, slices, holds, kills, frozen people, unclear answers, handovers, deletions and an adoption."""
     await hold_creations(company)
