@@ -1,7 +1,8 @@
 """Whatever happens between a hold and its approval, nobody goes who was not shown, or whom the tenant wants again.
 
 The oracle knows the tenant and the portal alone: what an approval took away must have been listed as held by the run
-that was approved, and the tenant must not want it now. Ordinary runs take nothing away here: one removal is too many.
+that was approved, and the tenant must not want it now. Ordinary runs take nothing away here, one removal is too many;
+but what came since a picture of the tenant, by a run of ours, may go again when the whole tenant is set back to it.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,11 +35,13 @@ from tests.property.machines import walked
 from tests.stores import template
 
 USERS = [f"u{number}" for number in range(5)]
+OUTSIDERS = ["v0", "v1"]
+"""Who begins in no group."""
 GROUPS = ["g0", "g1"]
 _PORTAL = ("accounts", "groups", "members", "owners", "licences")
 Seen = set[tuple[str, ...]]
 
-users, groups = st.sampled_from(USERS), st.sampled_from(GROUPS)
+users, groups = st.sampled_from([*USERS, *OUTSIDERS]), st.sampled_from(GROUPS)
 event = st.one_of(
     st.tuples(st.just("enable"), users, st.booleans()),
     st.tuples(st.just("link"), groups, users),
@@ -51,6 +55,9 @@ event = st.one_of(
     st.tuples(st.just("older store"), st.booleans()),
     st.tuples(st.just("portal backup")),
     st.tuples(st.just("older portal")),
+    st.tuples(st.just("photograph")),
+    st.tuples(st.just("set back")),
+    st.tuples(st.just("wait"), st.sampled_from([0.5, 4.0])),
     st.tuples(st.just("jump"), st.sampled_from([0.0, 0.0, -2.0, 40.0]), st.sampled_from(["ours", "graph", "bps"])),
 )
 step = st.one_of(
@@ -64,6 +71,14 @@ step = st.one_of(
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """What the tenant was like: who was active, with which values, and in which groups."""
+
+    values: Mapping[str, Mapping[str, Any]]
+    members: Mapping[str, frozenset[str]]
+
+
 class History:
     """One tenant, one portal, and the stores that come and go."""
 
@@ -73,6 +88,9 @@ class History:
         self.saved: Path | None = None
         self.saved_portal: dict[str, Any] = {}
         self.last_joining: int | None = None
+        self.picture: Picture | None = None
+        self.joined: Seen = set()
+        """What runs of ours gave to people who had their account before."""
         world = self.world
         world.portal.totals = {"User": 99}
         world.rules = make_rules(
@@ -83,7 +101,9 @@ class History:
         for name in GROUPS:
             world.source.put_group(name, displayName=f"Group {name}", mailNickname=f"{name}@grp")
         for name in USERS:
-            self._hire(name)
+            self._hire(name, GROUPS)
+        for name in OUTSIDERS:
+            self._hire(name, ())
 
     def _put_store(self, copied: Path) -> str:
         self.stores += 1
@@ -91,10 +111,10 @@ class History:
         shutil.copy(copied, path)
         return f"sqlite:///{path}"
 
-    def _hire(self, name: str) -> None:
+    def _hire(self, name: str, groups: Sequence[str]) -> None:
         login = f"{name}@x.com"
         self.world.source.put_user(name, userPrincipalName=login, displayName=name, mail=login)
-        for group in GROUPS:
+        for group in groups:
             self.world.source.link(group, name)
 
     # ---- what is true -----------------------------------------------------------------------------------------------
@@ -125,6 +145,10 @@ class History:
             for change in (planned.change,)
         }
 
+    def _returns(self, what: tuple[str, ...]) -> bool:
+        """Return whether this may go unasked: the tenant was set back to where it was not yet."""
+        return what[0] != "delete" and what in self.joined and self.picture is not None and not self.is_wanted(what)
+
     # ---- what happens -----------------------------------------------------------------------------------------------
 
     async def take(self, what: tuple[Any, ...]) -> None:
@@ -133,7 +157,11 @@ class History:
             case ("sync", kind):
                 before = self.look()
                 run = await self.world.sync(kind)
-                assert before <= self.look(), f"{run.kind} run {run.id} took away {before - self.look()}"
+                gone = before - self.look()
+                assert all(self._returns(each) for each in gone), f"{run.kind} run {run.id} took away {gone}"
+                known = {each[-1] for each in before if each[0] == "delete"}
+                logins = {each: each[2] if each[0] == "unlink" else each[1] for each in self.look() - before}
+                self.joined |= {each for each, login in logins.items() if login in known}
                 if "link" in run.counts:
                     self.last_joining = run.id
             case ("undo",):
@@ -172,11 +200,21 @@ class History:
                     people.pop(login, None)
                     people |= {login: login} if inside else {}
             case ("hire",):
-                self._hire(f"n{len(source.users)}")
+                self._hire(f"n{len(source.users)}", GROUPS)
             case ("portal backup",):
                 self.saved_portal = deepcopy({name: getattr(world.portal, name) for name in _PORTAL})
             case ("older portal",):
                 vars(world.portal).update(deepcopy(self.saved_portal))
+            case ("photograph",):
+                active = {name: user for name, user in source.users.items() if user.state == "active"}
+                self.picture = Picture(
+                    values={name: dict(user.attributes) for name, user in active.items()},
+                    members={name: frozenset(source.groups[name].members) for name in GROUPS},
+                )
+            case ("set back",) if self.picture is not None:
+                self._set_back(self.picture)
+            case ("wait", days):
+                world.clock.ahead += timedelta(days=days)
             case ("jump", days, "ours"):
                 world.clock.wrong = timedelta(days=days)
             case ("jump", days, side):
@@ -191,6 +229,24 @@ class History:
                 self._open(self.saved)
                 source.dead = dead
                 self.last_joining = None
+
+    def _set_back(self, picture: Picture) -> None:
+        """Let the tenant be as it was: who was there with these values, and nobody who came since."""
+        source = self.world.source
+        for name, user in list(source.users.items()):
+            if name not in picture.values:
+                source.remove_user(name) if user.state == "active" else None
+                continue
+            if user.state != "active":
+                source.restore_user(name)
+            old = picture.values[name]
+            source.put_user(name, **(dict.fromkeys(user.attributes.keys() - old.keys()) | dict(old)))
+        for group, people in picture.members.items():
+            now = set(source.groups[group].members)
+            for name in now - people:
+                source.unlink(group, name)
+            for name in people - now:
+                source.link(group, name)
 
     def _open(self, store: Path) -> None:
         old = self.world
@@ -256,6 +312,17 @@ class History:
 @walked(40)
 @given(st.lists(step, min_size=6, max_size=22), st.booleans())
 @example([("enable", "u0", False), ("sync", "delta"), ("enable", "u0", True), ("approve", 0, "")], True)
+@example(
+    [
+        ("wait", 4.0),
+        ("photograph",),
+        *(("link", group, name) for group in GROUPS for name in OUTSIDERS),
+        ("sync", "delta"),
+        ("set back",),
+        ("sync", "delta"),
+    ],
+    False,
+)
 def test_an_approval_takes_only_what_was_shown_and_nobody_wants(steps: list[tuple[Any, ...]], deletes: bool) -> None:
     """Over both sides' changes, kills, older stores and portals, wrong clocks, undone and replayed runs."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
