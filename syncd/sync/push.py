@@ -24,6 +24,7 @@ from syncd.sync.planning.planner import Planner
 from syncd.sync.planning.proposal import Means, Proposal
 from syncd.sync.portal.copies import recognise_copy
 from syncd.sync.portal.licences import Licensing
+from syncd.sync.portal.looks import Looks
 from syncd.sync.portal.privileges import Privileging
 from syncd.sync.portal.protection import Protecting
 from syncd.sync.portal.read import read_concerned, read_doubtful, read_members, read_records
@@ -116,7 +117,8 @@ class Push:
         )
         if full and read_portal and await licensing.are_ours():
             await licensing.read()
-        privileging = Privileging(self._portal, store, rules, now=self._clock.now(), stopping=self._stopping)
+        looks = Looks(portal=self._portal, store=store, clock=self._clock)
+        privileging = Privileging(looks, rules, now=self._clock.now(), stopping=self._stopping)
         ask = read_portal and subject is None
         await privileging.prepare(ask=ask, read=full and read_portal, write=write)
         if approval is not None:
@@ -208,7 +210,9 @@ class Push:
         if write and rules.policy.mode != "plan_only":
             phase("apply")
             read = full and read_portal
-            send = partial(self._apply, run_id, moment, licences=licences, retry_failed=retry_failed, doubting=not read)
+            send = partial(
+                self._apply, run_id, moment, looks, licences=licences, retry_failed=retry_failed, doubting=not read
+            )
             planned.holds += await waves.send(fingerprint, send, may=in_waves, check=read and restored is None)
             notes += waves.notes
             if restored is None:
@@ -258,6 +262,7 @@ class Push:
         means = Means(
             portal=self._portal,
             store=store,
+            looks=Looks(portal=self._portal, store=store, clock=self._clock),
             rules=rules,
             moment=moment,
             concurrency=self._options.concurrency,
@@ -284,7 +289,9 @@ class Push:
             self._log.warning("plan.held", action=hold.action, count=hold.count, reason=hold.reason)
         if write:
             phase("apply")
-            notes += await self._apply(run_id, moment, licences=licences, doubting=proposal.kind != "replay")
+            notes += await self._apply(
+                run_id, moment, means.looks, licences=licences, doubting=proposal.kind != "replay"
+            )
             await store.plan_files.finish_proposal(run_id)
             if proposal.kind == "replay" and await store.past.load_found() is not None:
                 await store.past.settle(now=moment.now)
@@ -317,7 +324,7 @@ class Push:
         return await time.judge(moment)
 
     async def _apply(
-        self, run_id: int, moment: Moment, *, licences: bool, doubting: bool, retry_failed: bool = True
+        self, run_id: int, moment: Moment, looks: Looks, *, licences: bool, doubting: bool, retry_failed: bool = True
     ) -> list[str]:
         """Send what is planned; return what is to be told of it beside the outcomes.
 
@@ -328,6 +335,7 @@ class Push:
         apply = Apply(
             self._portal,
             self._store,
+            looks=looks,
             rules=self._rules,
             clock=LateClock(self._clock, moment.latest - moment.now) if moment.doubt else self._clock,
             options=self._options,

@@ -357,10 +357,11 @@ async def test_a_look_while_grants_are_on_their_way_forgets_none_of_another_grou
     await office.sync()
     office.wire.faults.clear()
     store, now = Store(office.database), office.clock.now()
-    held = store.privileges.load_held()
-    ((unsettled, (one,)),) = [(key, found) for key, found in held.items() if found[0].state == "sent"]
-    (other,) = [key for key, name in store.privileges.load_names(range(1, 20)).items() if name == "g@grp"]
+    ((one,),) = store.privileges.load_held().values()
+    keys = {name: key for key, name in store.privileges.load_names(range(1, 20)).items()}
+    unsettled, other = keys["h@grp"], keys["g@grp"]
     number = store.privileges.intern([one.privilege])[one.privilege.token]
+    store.privileges.begin.blocking(unsettled, number, remove=False, now=now)  # and the run was killed
 
     def begin_beside(method: str, target: str) -> None:
         if method == "GET" and target.endswith("admin/privileges"):

@@ -38,8 +38,8 @@ class Sending:
     """What is known before a change is sent.
 
     ``listed``: the group has something at the place, by the last reading and what we wrote since; of something to be
-    taken: a reading has named the group there for it alone. ``sent_before``: an earlier attempt may have given it;
-    ``unsettled``: nobody has looked since. ``beside``: something by hand is or may be there. ``telling``: readings name
+    taken: a reading has named the group there for it alone. ``sent_before``: an earlier attempt may have given it.
+    ``beside``: something by hand is or may be there. ``telling``: readings name
     groups, so that one which is missing says something. ``ours``: it was given by us, and may be taken.
     """
 
@@ -47,7 +47,6 @@ class Sending:
     sent_before: bool
     beside: bool
     telling: bool
-    unsettled: bool = False
     ours: bool = False
 
 
@@ -230,8 +229,7 @@ class Privileges(StorePart):
             fresh = {"state": "sent", "beside": beside, "shown": False, "written_at": now}
             upsert(connection, privileges, [{"group_key": group, "target_key": target, **fresh}])
             known = listed or bool(others)
-            unsettled = mine is not None and mine.state == "sent" and not beside
-            return Sending(listed=known, sent_before=sent_before, beside=beside, telling=telling, unsettled=unsettled)
+            return Sending(listed=known, sent_before=sent_before, beside=beside, telling=telling)
 
     @in_thread
     def settle(self, group: int, target: int, settled: Settled, *, now: datetime) -> None:

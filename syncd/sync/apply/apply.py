@@ -39,6 +39,7 @@ from syncd.sync.apply.substitutions import Substituting
 from syncd.sync.apply.work_queue import Call, WorkQueue, load_ahead
 from syncd.sync.passage import pass_unready_grants
 from syncd.sync.portal.licences import fit_together, judge_failure, read_reason, send_licences
+from syncd.sync.portal.looks import Looks
 from syncd.sync.portal.restored import Suspicion
 from syncd.sync.ports.progress import Progress
 from syncd.sync.ports.sides import Portal
@@ -74,6 +75,7 @@ class Apply:
         portal: Portal,
         store: Store,
         *,
+        looks: Looks,
         rules: Rules,
         clock: Clock,
         options: ApplyOptions,
@@ -94,7 +96,7 @@ class Apply:
         self._fatal: SyncdError | None = None
         self._loaded = 0
         self._substituting = Substituting(portal=portal, store=store, clock=clock)
-        self._granting = Granting(portal=portal, store=store, clock=clock)
+        self._granting = Granting(portal=portal, store=store, looks=looks, clock=clock)
         self._readiness = Readiness(portal, store, clock=clock, stopping=stopping)
         self._records = RecordWrites(
             portal,

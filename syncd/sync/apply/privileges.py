@@ -22,9 +22,11 @@ from syncd.model.reason import Cause
 from syncd.model.target import NO_SCOPE
 from syncd.plan.privileges import Settled, settle_grant, settle_revoke
 from syncd.plan.words import say
+from syncd.sync.portal.looks import Looks
 from syncd.sync.ports.sides import Portal
 
 if TYPE_CHECKING:
+    from syncd.store.privileges.records import Sending
     from syncd.store.store import Store
 
 _NOT_READY = "the group is not ready in the portal yet"
@@ -40,6 +42,7 @@ class Granting:
 
     portal: Portal
     store: Store
+    looks: Looks
     clock: Clock
     retry: bool = False
     """Try again even if the portal refused us a short while ago: an operator asked, who may have granted the scope."""
@@ -70,19 +73,18 @@ class Granting:
             return Outcome(planned.seq, "deferred", say(Cause.NOT_READY, what=waits))
         privilege = read_privilege(planned.change.before if remove else planned.change.after)
         now = self.clock.now()
-        known = await self.store.privileges.begin(group, -number, remove=remove, now=now)
-        if remove and not known.ours:  # whatever the plan knew: it is gone, or may be by hand
-            return Outcome(planned.seq, "dropped", say(Cause.MAY_BE_THERE, said="it is not surely ours"))
+        known: Sending | None = None
         try:
-            if known.unsettled:  # a killed run left it: what is there now, before it is sent again
-                holders = await self.portal.fetch_holders(privilege.place)
-                await self.store.privileges.store_reading(privilege.place, holders, now=now, only=group)
-                known = await self.store.privileges.begin(group, -number, remove=remove, now=now)
+            if not remove and not await self.looks.renew(privilege.place, group):
+                return Outcome(planned.seq, "dropped", say(Cause.PLACE_GONE))
+            known = await self.store.privileges.begin(group, -number, remove=remove, now=now)
+            if remove and not known.ours:  # whatever the plan knew: it is gone, or may be by hand
+                return Outcome(planned.seq, "dropped", say(Cause.MAY_BE_THERE, said="it is not surely ours"))
             answer = await self.portal.change_privilege(
                 planned.change.bps_id, privilege, remove=remove, listed=known.listed
             )
         except Forbidden as error:
-            await self._take_back(placed, remove=remove, sent_before=known.sent_before)
+            await self._take_back(placed, known, remove=remove)
             if error.code != NO_SCOPE:
                 return Outcome(planned.seq, "failed", say(Cause.REFUSED, error=error))
             if self._refused_at is None and not self._forbidden:
@@ -91,7 +93,7 @@ class Granting:
             await self.store.privileges.note_refusal(now)
             return self._defer(planned)
         except NotFound:
-            await self._take_back(placed, remove=remove, sent_before=known.sent_before)
+            await self._take_back(placed, known, remove=remove)
             await self.store.privileges.store_reading(privilege.place, None, now=now)
             return Outcome(planned.seq, "dropped", say(Cause.PLACE_GONE))
         if self._refused_at is not None:
@@ -125,10 +127,10 @@ class Granting:
             return _NOT_MOVED
         return ""
 
-    async def _take_back(self, placed: Placed, *, remove: bool, sent_before: bool) -> None:
-        """Forget a note of something that surely had no effect, unless an earlier one may have had."""
+    async def _take_back(self, placed: Placed, known: Sending | None, *, remove: bool) -> None:
+        """Forget the note (None: there is none) of what had no effect, unless an earlier attempt may have had one."""
         _, group, number = placed
-        if not remove and not sent_before and number is not None:
+        if not remove and known is not None and not known.sent_before and number is not None:
             await self.store.privileges.settle(
                 group, -number, Settled(state=None, outcome="failed"), now=self.clock.now()
             )

@@ -42,9 +42,12 @@ def _may_ask(error: RemoteError) -> bool:
 async def find_done(
     portal: Portal, store: Store, placed: Sequence[Placed], error: RemoteError, *, now: datetime
 ) -> set[int]:
-    """Return the places in the plan of those changes of one request that took effect although its answer is unclear."""
+    """Return the places in the plan of those changes of one request that took effect although its answer is unclear.
+
+    None of privileges: no reading tells which of them are there.
+    """
     change = placed[0][0].change
-    if not _may_ask(error) or change.action == "create" or change.object == "substitution":
+    if not _may_ask(error) or change.action == "create" or change.object in ("substitution", "privilege"):
         return set()
     try:
         if change.object == "licence":

@@ -70,7 +70,7 @@ class DriftCheck:
             await licensing.read()
         if self.writes and (found := await judge_portal(store, licences=licensing.known, now=means.now)):
             raise PortalRestored(say_restored(found))
-        privileging = Privileging(means.portal, store, means.rules, now=means.now, stopping=means.stopping)
+        privileging = Privileging(means.looks, means.rules, now=means.now, stopping=means.stopping)
         await privileging.prepare(ask=False, read=True, write=False)
         phase("plan")
         ours = list_ours(means.rules)

@@ -26,6 +26,7 @@ from syncd.plan.undo.values import Done
 from syncd.plan.words import say
 from syncd.sync.passage import drop_plan
 from syncd.sync.portal.licences import Licensing
+from syncd.sync.portal.looks import Looks
 from syncd.sync.portal.privileges import Privileging
 from syncd.sync.portal.read import read_concerned
 from syncd.sync.ports.progress import Progress
@@ -53,6 +54,7 @@ class Means:
 
     portal: Portal
     store: Store
+    looks: Looks
     rules: Rules
     moment: Moment
     concurrency: int
@@ -79,7 +81,7 @@ class Means:
         something there, and at the places of ours.
         """
         if places:
-            await Privileging(self.portal, self.store, self.rules, now=self.now, stopping=self.stopping).read(places)
+            await Privileging(self.looks, self.rules, now=self.now, stopping=self.stopping).read(places)
         licensing = Licensing(self.portal, self.store, ruled=bool(licences) or bool(self.rules.licences), now=self.now)
         if licences is not False and await licensing.are_ours():
             await licensing.read()

@@ -19,8 +19,8 @@ from syncd.plan.rules import PrivilegeRule, Rules
 from syncd.plan.words import say
 from syncd.sync.portal.gone_places import settle_gone
 from syncd.sync.portal.identities import identify
+from syncd.sync.portal.looks import Looks
 from syncd.sync.portal.places import Places, Unknown, Waits, name_rule
-from syncd.sync.ports.sides import Portal
 
 if TYPE_CHECKING:
     from syncd.store.store import Store
@@ -29,11 +29,10 @@ if TYPE_CHECKING:
 class Privileging:
     """The privileges of one push. Asks nothing of a portal for which there are no rules, now or before."""
 
-    def __init__(
-        self, portal: Portal, store: Store, rules: Rules, *, now: datetime, stopping: Callable[[], bool]
-    ) -> None:
-        self._portal = portal
-        self._store = store
+    def __init__(self, looks: Looks, rules: Rules, *, now: datetime, stopping: Callable[[], bool]) -> None:
+        self._looks = looks
+        self._portal = looks.portal
+        self._store = looks.store
         self._rules = rules
         self._now = now
         self._stopping = stopping
@@ -124,7 +123,7 @@ class Privileging:
             if self._stopping():
                 raise Interrupted("asked to stop while reading privileges")
             try:
-                found = await self._portal.fetch_holders(place)
+                found = await self._looks.read(place, now=self._now)
             except AuthFailed:
                 raise
             except Forbidden as error:
@@ -137,7 +136,6 @@ class Privileging:
             except RemoteError as error:
                 await self._note_unreadable(place, error)
             else:
-                await self._store.privileges.store_reading(place, found, now=self._now)
                 if found is None:
                     self._note_gone(place)
         return places.keys()
