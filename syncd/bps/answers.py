@@ -2,7 +2,8 @@
 
 The error body of the data API is ``{"type", "description", "errorGuid"}`` (developer.webcon.com, "API errors");
 2026 R1 renames the guid to a correlation id in its logs, so its name is read leniently. The token endpoint answers
-``{"error"}`` or ``{"message"}`` (WEBCON's own Power BI connector reads both). The web framework under the portal has a
+in the way of OAuth (``syncd.http.token_errors``), or with ``{"message"}`` (WEBCON's own Power BI connector reads both),
+which gateways do as well. The web framework under the portal has a
 shape of its own for a body that it cannot read (RFC 9457 with a ``traceId``). Whatever else comes, with any status, is
 of something before the portal. The sentences name the side, the setting and the way out; decisions are made on status
 and ``type``, never on the description.
@@ -18,6 +19,7 @@ import msgspec
 from syncd.errors import Forbidden, Intercepted, NotFound, PermanentError, ProtocolError, Rejected, RemoteError
 from syncd.http import Response, Told, read_json_object, read_page, say
 from syncd.http.answer import make_intercepted, make_redirected, make_told, wants_bearer
+from syncd.http.token_errors import read_token_refusal
 from syncd.model.target import NO_RIGHTS, NO_SCOPE
 
 NAME: Final = "WEBCON BPS portal"
@@ -38,6 +40,8 @@ _FAMILIES: Mapping[str, str] = {"privileges": "App.Metadata", "companies": "Admi
 _CODES = ("type", "error", "code")
 _MESSAGES = ("description", "error_description", "message", "detail", "title")
 _GUIDS = ("errorGuid", "guid", "correlationId", "correlationID")
+_TOKEN_WORDS = ("AuthenticationFailed", "InvalidScope")
+"""Types of the API's errors that say at the token endpoint what they say elsewhere."""
 _FRAMEWORK_STATUSES = frozenset({400, 415})
 
 
@@ -55,8 +59,24 @@ def read_error(response: Response) -> Told:
 def read_token_error(response: Response) -> Told:
     """Return what an answer of the token endpoint says; accepts any body."""
     body = read_json_object(response.body)
-    own = _is_api_error(body) or any(isinstance(body.get(name), str) for name in ("error", "message"))
+    own = _is_api_error(body) or read_token_refusal(body) is not None or body.get("error") in _TOKEN_WORDS
     return _read_told(response, body, own=own)
+
+
+def make_token_doubt(response: Response) -> Intercepted | None:
+    """Return what a refusal of a token means whose words may be the portal's or a gateway's; None for other answers.
+
+    WEBCON's own client reads ``message`` and ``error``, and no document says what stands there.
+    """
+    body = read_json_object(response.body)
+    if response.status in (405, 413) or not any(isinstance(body.get(name), str) for name in ("error", "message")):
+        return None
+    return Intercepted(
+        f"{NAME}, or a gateway before it, refused to give a token ({response.status}{say(read_page(response))}), in "
+        "words that either may use: the log of what stands before it says why; if that has nothing, the portal itself "
+        "refused: look at its API application (Administration > Integrations > API)",
+        status=response.status,
+    )
 
 
 def name_scope(noun: Noun, *, write: bool) -> str:

@@ -14,7 +14,7 @@ import msgspec
 from multidict import CIMultiDict
 from yarl import URL
 
-from syncd.bps.answers import NAME, REDIRECTED, SIDE, make_not_json, read_token_error
+from syncd.bps.answers import NAME, REDIRECTED, SIDE, make_not_json, make_token_doubt, read_token_error
 from syncd.bps.options import BpsOptions
 from syncd.clock import Clock
 from syncd.errors import AuthFailed, ProtocolError, RemoteError
@@ -81,9 +81,11 @@ class TokenSource:
             status = response.status
             if 300 <= status < 400:
                 return make_redirected(NAME, response, REDIRECTED)
-            if status in (404, 405) or (told.own and status in (400, 401, 403)):
+            if status == 404 or (told.own and status in (400, 401, 403, 405)):
                 return _make_refusal(status, told, self._options.credential_setting)
-            return make_intercepted(SIDE, response, told) if 400 <= status < 404 else None
+            if told.own or status in (408, 423, 425, 429) or (status >= 500 and status != 501):
+                return None
+            return make_token_doubt(response) or make_intercepted(SIDE, response, told)
 
         response = await self._http.send(
             "POST",
@@ -115,7 +117,10 @@ class TokenSource:
 def _make_refusal(status: int, told: Told, secret: str) -> AuthFailed:
     """Say which setting made the token endpoint refuse us."""
     if status in (404, 405):
-        cure = "there is no token endpoint: check bps.portal_url, which must carry the portal's path"
+        cure = (
+            "there is no token endpoint: check bps.portal_url, which must carry the portal's path, and whether a "
+            "gateway before the portal knows the way to /api"
+        )
     else:
         cure = (
             f"check bps.client_id and {secret} against the API application in the portal "

@@ -23,6 +23,14 @@ def _page(sandbox: Sandbox, side: str, chance: random.Random) -> None:
     _plan(sandbox, "status", side, status=chance.choice(STATUSES), body=PAGE, content_type="text/html")
 
 
+def _speak_json(sandbox: Sandbox, side: str, chance: random.Random) -> None:
+    body = chance.choice((b'{"error":"Forbidden"}', b'{"message":"Unauthorized"}', b'{"error":{"code":403}}'))
+    status = chance.choice((400, 401, 403, 405))
+    sandbox.book.revoke_all()
+    _plan(sandbox, "status", side, status=status, body=body)
+    _plan(sandbox, "status", "login", status=status, body=body)
+
+
 def _refuse_value(sandbox: Sandbox, side: str, chance: random.Random) -> None:
     letter = chance.choice("aeiorst")
     _plan(sandbox, "status", side, status=403, body=PAGE, content_type="text/html", holding=f"{letter}[a-z]{letter}")
@@ -80,6 +88,7 @@ def _forget_tokens(sandbox: Sandbox, _side: str, _chance: random.Random) -> None
 
 WEATHERS: Mapping[str, Weather] = {
     "a web page with any status": _page,
+    "JSON of its own": _speak_json,
     "a redirect to itself": lambda sandbox, side, _: _plan(sandbox, "redirect", side),
     "403 by value": _refuse_value,
     "405 by method": _refuse_method,

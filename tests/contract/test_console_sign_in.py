@@ -297,6 +297,20 @@ async def test_an_unreachable_tenant_is_no_way_in(tenant: Tenant) -> None:
     tenant.box.faults.clear()
 
 
+async def test_json_of_a_gateway_is_no_refusal_of_the_tenants(tenant: Tenant) -> None:
+    """The page says to try again, and the log that something in between answered; no application is accused."""
+    browser = Browser(tenant.stage)
+    way = await tenant.come_back(browser, await tenant.begin(browser), tenant.login(0))
+    tenant.box.faults.add(
+        Fault("status", side="login", method="POST", status=403, body=b'{"error":"Forbidden"}', count=-1)
+    )
+    with watching_logs() as watch:
+        assert (await browser.get(way)).status == 503
+    assert SESSION not in browser.cookies
+    assert "before the sign-in of the tenant" in str(watch.events)
+    tenant.box.faults.clear()
+
+
 async def test_the_request_asks_for_as_little_as_can_be(tenant: Tenant) -> None:
     """A code with PKCE, no refresh token, and nothing but the person's own record."""
     place = await tenant.begin(Browser(tenant.stage))

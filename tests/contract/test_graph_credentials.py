@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from syncd.bootstrap.settings import list_credential_ends, list_expiring, make_credential, read_settings
 from syncd.clock import Clock
 from syncd.config import load_settings
-from syncd.errors import AuthFailed, Forbidden, Rejected, RemoteError
+from syncd.errors import AuthFailed, Forbidden, Intercepted, Rejected, RemoteError
 from syncd.graph.auth.tokens import TokenSource
 from syncd.graph.checks.credential import find_end, probe_credential
 from syncd.graph.client import open_client
@@ -275,6 +275,19 @@ async def test_a_missing_identity_names_the_setting(sandbox: Sandbox, monkeypatc
     sandbox.login.platform.identities.system = False
     with pytest.raises(AuthFailed, match=r"400: “Identity not found”; check graph\.managed_identity: switch on"):
         await sign_in(sandbox, ManagedIdentity())
+
+
+@pytest.mark.parametrize("body", [b'{"error":"Forbidden"}', b'{"message":"Forbidden"}', b"<html>Blocked</html>"])
+async def test_a_gateway_before_instance_metadata_accuses_no_identity(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, body: bytes
+) -> None:
+    """A proxy of the cluster that does not let pods ask is no missing identity."""
+    monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", sandbox.login_url)
+    sandbox.faults.add(Fault("status", side="login", status=403, body=body, count=-1))
+    with pytest.raises(Intercepted, match=r"managed identity service refused this request \(403") as raised:
+        await sign_in(sandbox, ManagedIdentity())
+    assert "assign" not in str(raised.value)
+    assert "switch on" not in str(raised.value)
 
 
 @pytest.mark.looptime

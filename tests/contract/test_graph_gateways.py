@@ -267,3 +267,29 @@ async def test_a_refusal_by_policy_at_the_login_host_names_it(graph: FakeGraph) 
     graph.logins = [refusal(400, 53003, "access_denied", "Access has been blocked.")]
     with pytest.raises(AuthFailed, match="Conditional Access policy for workload identities"):
         await TokenSource(graph.make_options(), LoopClock()).fetch()
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 405, 413, 451])
+@pytest.mark.parametrize(
+    "body", [{"error": "Forbidden"}, {"message": "Unauthorized"}, {"error": {"code": 403}}, b"denied", PAGE.body]
+)
+async def test_what_stands_before_the_login_host_accuses_no_credential(
+    graph: FakeGraph, status: int, body: Any
+) -> None:
+    """JSON of a gateway is no more the endpoint's word than its page: no setting is named."""
+    graph.logins = [page(status, body)] * 4
+    with pytest.raises(Intercepted) as raised:
+        await TokenSource(graph.make_options(), LoopClock()).fetch()
+    assert (raised.value.status, raised.value.own) == (status, False)
+    assert "before Microsoft Entra ID" in str(raised.value)
+    for word in ("secret", "client_id", "tenant_id", "app registration"):
+        assert word not in str(raised.value)
+    if status == 405:
+        assert "does not let POST through" in str(raised.value)
+
+
+async def test_json_of_a_gateway_with_success_is_no_refusal_of_the_login_host(graph: FakeGraph) -> None:
+    """Neither is it a token."""
+    graph.logins = [Answer(200, {"error": "Forbidden"})] * 4
+    with pytest.raises(Intercepted):
+        await TokenSource(graph.make_options(), LoopClock()).fetch()

@@ -16,9 +16,9 @@ from syncd.graph.credentials import ClientCertificate, ClientSecret, Credential,
 from syncd.graph.options import GraphOptions
 from syncd.http import Response, Told, parse_retry_after, read_json_object, read_page, say
 from syncd.http.answer import make_intercepted, make_told
+from syncd.http.token_errors import read_token_refusal
 
 SIDE = "Microsoft Entra ID"
-_WORD = re.compile(r"[a-z_]{1,40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ _PASSING_WORDS = frozenset({"temporarily_unavailable", "server_error"})
 def explain_refusal(response: Response, *, options: GraphOptions, clock: Clock) -> RemoteError:
     """Map an error answer of the token endpoint: Throttled or Unavailable for what passes, otherwise AuthFailed.
 
-    Intercepted where it is not the endpoint that speaks: a page of a gateway says nothing about credentials.
+    Intercepted where it is not the endpoint that speaks: a gateway's page or JSON says nothing about credentials.
     """
     word, numbers, told = _read_refusal(response)
     status, side = response.status, f"{SIDE} ({options.authority_url})"
@@ -180,15 +180,10 @@ def explain_no_tenant(response: Response, *, options: GraphOptions, clock: Clock
 
 def _read_refusal(response: Response) -> tuple[str, tuple[int, ...], Told]:
     """Return the OAuth error word, the AADSTS numbers, and the first sentence of what was said, after its number."""
-    body = read_json_object(response.body)
-    word, description, listed = body.get("error"), body.get("error_description"), body.get("error_codes")
-    if not isinstance(word, str):
+    refusal = read_token_refusal(read_json_object(response.body))
+    if refusal is None:
         return "", (), read_page(response)
-    text = description if isinstance(description, str) else ""
-    numbers = [number for number in listed if isinstance(number, int)] if isinstance(listed, list) else []
-    numbers += [int(found) for found in re.findall(r"AADSTS(\d{4,9})", text)]
-    sentence = re.split(r"(?<=[a-z0-9'\")])\.\s|\s*(?:Trace ID:|\r|\n)", text, maxsplit=1)[0]
-    code = f"AADSTS{numbers[0]}" if numbers else word
+    sentence = re.split(r"(?<=[a-z0-9'\")])\.\s|\s*(?:Trace ID:|\r|\n)", refusal.description, maxsplit=1)[0]
+    code = f"AADSTS{refusal.numbers[0]}" if refusal.numbers else refusal.word
     words = sentence.removeprefix(code).lstrip(": ")
-    told = make_told(response, code=code, words=words)
-    return word if _WORD.fullmatch(word) else "", tuple(dict.fromkeys(numbers)), told
+    return refusal.word, refusal.numbers, make_told(response, code=code, words=words)

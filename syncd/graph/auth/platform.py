@@ -22,7 +22,8 @@ from syncd.http import (
     read_page,
     say,
 )
-from syncd.http.answer import make_redirected, make_told
+from syncd.http.answer import make_intercepted, make_redirected, make_told
+from syncd.http.token_errors import read_token_refusal
 
 _CONNECT_SECONDS = 4.0
 _ANSWER_SECONDS = 30.0
@@ -67,12 +68,13 @@ def check_platform(response: Response, *, options: GraphOptions, clock: Clock) -
         raise Unavailable(f"{_NAME} answered with no JSON object")
     if 300 <= status < 400:
         raise make_redirected(_NAME, response, "look at what stands between syncd and the platform")
-    raise _explain(f"{_NAME} answered {status}{say(_read_told(response))}", response, options=options, clock=clock)
+    raise _explain(_read_told(response), response, options=options, clock=clock)
 
 
-def _explain(said: str, response: Response, *, options: GraphOptions, clock: Clock) -> RemoteError:
+def _explain(told: Told, response: Response, *, options: GraphOptions, clock: Clock) -> RemoteError:
     """404, 410, 429 and 5xx pass (managed identities on a VM, "Error handling"); the rest is for the operator."""
     status = response.status
+    said = f"{_NAME} answered {status}{say(told)}"
     wait = parse_retry_after(response.headers.get("Retry-After"), clock)
     if status == 429:
         return Throttled(said, status=status, retry_after=wait)
@@ -80,6 +82,8 @@ def _explain(said: str, response: Response, *, options: GraphOptions, clock: Clo
         return Unavailable(said, status=status, retry_after=_UPDATE_SECONDS if wait is None else wait)
     if status == 404 or status >= 500:
         return Unavailable(said, status=status, retry_after=wait)
+    if not told.own:
+        return make_intercepted(_NAME, response, told)
     credential = options.credential
     named = credential.client_id if isinstance(credential, ManagedIdentity) else None
     remedy = (
@@ -91,10 +95,13 @@ def _explain(said: str, response: Response, *, options: GraphOptions, clock: Clo
 
 
 def _read_told(response: Response) -> Told:
-    """Return what was said: ``error_description`` by the metadata service, ``message`` by App Service."""
+    """Return what was said: in the way of OAuth by the metadata service, with ``statusCode`` by App Service."""
     body = read_json_object(response.body)
-    for name in ("error_description", "message"):
-        text = body.get(name)
-        if isinstance(text, str) and text:
-            return make_told(response, words=text)
+    described, message = body.get("error_description"), body.get("message")
+    if isinstance(body.get("error"), str) and isinstance(described, str) and described:
+        return make_told(response, words=described)
+    if (refusal := read_token_refusal(body)) is not None:
+        return make_told(response, words=refusal.word)
+    if body.get("statusCode") == response.status and isinstance(message, str) and message:
+        return make_told(response, words=message)
     return read_page(response)

@@ -26,7 +26,9 @@ from yarl import URL
 from syncd.clock import Clock
 from syncd.errors import ProtocolError, RemoteError, SyncdError, Unavailable
 from syncd.graph.auth.bridge import Bridge
-from syncd.http import HttpClient, HttpOptions, Response, is_json_object, read_json_object
+from syncd.http import HttpClient, HttpOptions, Response, is_json_object, read_json_object, read_page
+from syncd.http.answer import make_intercepted
+from syncd.http.token_errors import read_token_refusal
 
 SIDE = "the sign-in of the tenant"
 ALGORITHM = "RS256"
@@ -315,6 +317,10 @@ def _open(options: SignInOptions, clock: Clock) -> AbstractAsyncContextManager[H
 def _check(method: str, response: Response) -> None:
     """Raise what msal shall not see: all but JSON objects; refusals of the token endpoint it tells itself."""
     fine = response.status == 200 or (method == "POST" and response.status in (400, 401, 403))
+    if fine and response.status != 200 and is_json_object(response.body):
+        if read_token_refusal(read_json_object(response.body)) is None:
+            raise make_intercepted(SIDE, response, read_page(response))
+        return
     if not fine or not is_json_object(response.body):
         raise Unavailable(f"{SIDE} answered with status {response.status} in a way that cannot be understood")
 

@@ -9,7 +9,7 @@ import pytest
 
 from syncd.bps.portal import BpsPortal
 from syncd.bps.probe import probe_portal
-from syncd.errors import Forbidden, Intercepted, NotFound, ProtocolError, Rejected, RemoteError, Unavailable
+from syncd.errors import AuthFailed, Forbidden, Intercepted, NotFound, ProtocolError, Rejected, RemoteError, Unavailable
 from syncd.model.target import Creation
 from tests.contract.bps.conftest import ANN, TEAM, G, Opener, read_all, user_id
 from tests.contract.fake_portal import FakePortal, Fault
@@ -226,3 +226,64 @@ async def test_what_a_portal_repeats_of_the_request_is_masked(fake: FakePortal, 
             assert token[:12] not in told
             assert "s+e/c=r&t" not in told.replace("&amp;", "&")
             assert "s%2Be%2Fc" not in told
+
+
+# --- the token endpoint
+
+TOKEN = "POST /api/oauth2/token"
+ACCUSED = ("secret", "client_id", "scope", "is it active")
+
+
+@pytest.mark.parametrize("body", [PAGE, *JSONS, '{"error":{"code":403}}', '{"message":"No API key","statusCode":401}'])
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 405, 406, 413, 451, 501])
+async def test_what_stands_before_the_token_endpoint_accuses_no_registration(
+    fake: FakePortal, portal: BpsPortal, status: int, body: str
+) -> None:
+    """Only OAuth's words and the API's own error shape are the portal's; 405 is a method that is not let through."""
+    fake.faults = [gateway(TOKEN, status, body)]
+    with pytest.raises(Intercepted) as raised:
+        await portal.check()
+    assert (raised.value.status, raised.value.own) == (status, False)
+    for word in ACCUSED:
+        assert word not in str(raised.value)
+    assert "before the portal" in str(raised.value) or "a gateway before it" in str(raised.value)
+    if status == 405:
+        assert "does not let POST through" in str(raised.value)
+        assert "no token endpoint" not in str(raised.value)
+
+
+async def test_words_that_portal_and_gateway_share_send_to_the_log_first(fake: FakePortal, portal: BpsPortal) -> None:
+    """WEBCON's own client reads ``message``, and no document says what stands there: it is shown, and believed half."""
+    fake.faults = [gateway(TOKEN, 401, '{"message":"Client is not active"}')]
+    with pytest.raises(
+        Intercepted, match=r"“.*Client is not active.*the log of what stands before it.* API application"
+    ):
+        await portal.check()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"error":"invalid_client"}',
+        '{"error":"invalid_request","message":"m"}',
+        '{"error":"AuthenticationFailed"}',
+        '{"type":"AuthenticationFailed","description":"d","errorGuid":"1"}',
+    ],
+)
+async def test_the_token_endpoints_own_words_name_the_registration(
+    fake: FakePortal, portal: BpsPortal, body: str
+) -> None:
+    """Codes of OAuth, and errors in the shape of the API."""
+    fake.faults = [gateway(TOKEN, 401, body)]
+    with pytest.raises(AuthFailed, match=r"check bps\.client_id and .* is it active") as raised:
+        await portal.check()
+    assert raised.value.own
+
+
+async def test_an_address_without_token_endpoint_names_the_address(fake: FakePortal, portal: BpsPortal) -> None:
+    """404 with whatever body: the path of the portal, or of a gateway that does not know the way."""
+    for body in (PAGE, '{"message":"no Route matched with those values"}', ""):
+        fake.faults = [gateway(TOKEN, 404, body)]
+        with pytest.raises(AuthFailed, match=r"no token endpoint: check bps\.portal_url.*gateway") as raised:
+            await portal.check()
+        assert "client_id" not in str(raised.value)
