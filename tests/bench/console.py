@@ -30,6 +30,7 @@ from syncd.store.console.sessions import ConsoleRole
 from syncd.store.schema.tables import runs
 from syncd.web.console.access import ROUTES
 from syncd.web.console.checking import CHECKS_PATH
+from syncd.web.console.warming import prepare
 from tests.fakes.console import Answer, Browser, ConsoleStage, open_console
 from tests.fakes.rules import make_limits, make_rules
 from tests.fakes.world import World, open_world
@@ -243,13 +244,16 @@ async def run(company: Company, store: Path) -> list[Cost]:
     async with open_console(world) as stage:
         stage.settings = stage.settings.model_copy(update={"licences": LICENCES})
         begun = time.process_time()
+        prepare()  # as a console does when it has begun to listen
+        prepared, begun = time.process_time() - begun, time.process_time()
         await stage.sign_in("viewer").get("/")
         first = time.process_time() - begun
         for thread in threading.enumerate():
             if thread.name == "console counts":
                 await asyncio.to_thread(thread.join)
         counting = time.process_time() - begun - first
-        print(f"the first page of all: {first * 1000:.0f} ms; everybody counted behind it: {counting:.1f} s")
+        print(f"made ready in {prepared * 1000:.0f} ms; the first page of all: {first * 1000:.0f} ms")
+        print(f"everybody counted behind it: {counting:.1f} s")
         found = await measure(stage)
         if made:
             alone = await time_runs(world)

@@ -116,6 +116,12 @@ class Explanations:
             found = load_untied(connection, fold(wanted.strip()))
             return None if found is None else {"kind": found[0], **describe_record(connection, *found, part)}
 
+    def find_untied(self, wanted: str) -> tuple[RecordKind, int] | None:
+        """Return kind and key of that record."""
+        with reading(self._database) as connection:
+            found = load_untied(connection, fold(wanted.strip()))
+            return None if found is None else (found[0], found[1].key)
+
     def find_records(self, found: Found) -> list[int]:
         """Return the keys of the records that an object has, or maps to."""
         with reading(self._database) as connection:

@@ -12,6 +12,7 @@ from syncd.config import Listen, WebSettings, make_tls
 from syncd.web.bounds import BACKLOG, Bounds
 from syncd.web.console.application import Console
 from syncd.web.console.desk import Desk
+from syncd.web.console.warming import prepare
 
 _RETRY_SECONDS = 30.0
 
@@ -33,6 +34,7 @@ async def serve_console(listen: Listen, desk: Desk) -> None:
             said = problem
             await desk.clock.sleep(_RETRY_SECONDS)
         log.info("console.listening", host=listen.host, port=listening[0].sockets[0].getsockname()[1])
+        await asyncio.to_thread(prepare)
         await bounds.watch()
     finally:
         for server in listening:

@@ -106,7 +106,7 @@ class View:
 
     def link(self, **changes: object) -> str:
         """Return the address of this page with other parameters; None takes one away."""
-        wanted = {name: value for name, value in self.query.items() if name not in ("page", "export")}
+        wanted = {name: value for name, value in self.query.items() if name not in ("page", "export", "table")}
         wanted |= {name: str(value) for name, value in changes.items() if value is not None}
         for name, value in changes.items():
             if value is None or value == "":

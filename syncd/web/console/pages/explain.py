@@ -10,18 +10,17 @@ from syncd.plan.report.scope_verdicts import Place
 from syncd.store.inventory.bps_ids import load_group_names
 from syncd.store.reports.explain import Explanations, Found
 from syncd.store.reports.explain_document import describe_explanation, describe_record
-from syncd.store.reports.explain_records import Part, iterate_linked
+from syncd.store.reports.explain_records import Part
 from syncd.store.reports.handovers import HandoverCards
 from syncd.store.reports.next_steps import load_steps
 from syncd.store.reports.search import find_keys
 from syncd.store.reports.status import Line, Report
 from syncd.store.store import Store
-from syncd.web.console.pages.exports import export
+from syncd.web.console.pages.explain_files import WHOLE, export_links, export_table
 from syncd.web.console.pages.missing import show_missing
 from syncd.web.console.paths import draw_paths
 from syncd.web.console.view import Page, View
 
-HEADINGS = ("object", "bps id", "with", "name", "source id")
 _LINKS = 200
 _CHANGES = 100
 
@@ -34,13 +33,16 @@ def show(view: View) -> Page:
     if found is None:
         return show_missing(view, view.texts("explain.missing"))
     records = explanations.find_records(found)
-    if page := export(view, found.id, HEADINGS, iterate_linked(view.database, found.kind, records)):
+    if page := export_links(view, found.id, found.kind, records):
         return page
     start = view.count("page") * _LINKS
-    explanation = explanations.explain(found, now=view.now, part=Part(start, _LINKS, _CHANGES))
+    part = WHOLE if view.query.get("export") else Part(start, _LINKS, _CHANGES)
+    explanation = explanations.explain(found, now=view.now, part=part)
     lines = _load_lines(view, found)
     named = Store(view.database).desired.load_group_names()
     document = describe_explanation(explanation, lines, view.rules, named=named, now=view.now)
+    if page := export_table(view, found.id, document):
+        return page
     cards = HandoverCards(view.database, view.rules, now=view.now)
     document["next"] = load_steps(view.database, explanation, lines, now=view.now)
     document["handover"] = cards.find(found.kind, records, found.key, hanging=False)
@@ -65,9 +67,14 @@ def show(view: View) -> Page:
 def show_record(view: View) -> Page:
     """Return the page of a record of the portal that nothing in the tenant has, by its BPS id."""
     start = view.count("page") * _LINKS
-    record = Explanations(view.database).find_record(view.parts["id"], Part(start, _LINKS, _CHANGES))
+    explanations, wanted = Explanations(view.database), view.parts["id"]
+    record = explanations.find_record(wanted, Part(start, _LINKS, _CHANGES))
     if record is None:
         return show_missing(view, view.texts("explain.missing"))
+    if view.query.get("export") and (untied := explanations.find_untied(wanted)):
+        kind, key = untied
+        if page := export_links(view, "record", kind, [key]):
+            return page
     return view.render(
         "explain.html",
         title=record["bps_id"],

@@ -22,10 +22,10 @@ class _Bounded(io.BytesIO):
         return super().write(content)  # type: ignore[arg-type]  # whatever a file of bytes takes
 
 
-def export(view: View, name: str, headings: Sequence[str], rows: Rows) -> Page | None:
-    """Return the list as the file that the address asks for; None when it asks for none."""
+def export(view: View, name: str, headings: Sequence[str], rows: Rows, *, table: str = "") -> Page | None:
+    """Return the list as the file that the address asks for; None when it asks for none, or for another table."""
     kind = view.pick("export", KINDS)
-    if not kind:
+    if not kind or view.query.get("table", "") != table:
         return None
     file = _Bounded()
     try:
@@ -41,5 +41,5 @@ def export(view: View, name: str, headings: Sequence[str], rows: Rows) -> Page |
     return Page(
         body=file.getvalue(),
         content_type=_XLSX if kind == "xlsx" else "text/csv",
-        headers={"Content-Disposition": f'attachment; filename="syncd-{name}-{stamp}.{kind}"'},
+        headers={"Content-Disposition": f'attachment; filename="syncd-{name}{table and f"-{table}"}-{stamp}.{kind}"'},
     )

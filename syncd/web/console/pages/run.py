@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import get_args
 
 from syncd.model.change import Action, ObjectKind, OutcomeStatus
+from syncd.model.run import RunRecord
 from syncd.store.reports.run_lists import (
     ChangeLine,
     Filter,
@@ -23,6 +24,8 @@ from syncd.web.console.summary import summarize
 from syncd.web.console.view import PAGE_ROWS, Page, View
 
 HEADINGS = ("action", "object", "bps id", "member", "name", "before", "after", "outcome", "reason", "error")
+PROOF_HEADINGS = ("stream", "complete", "read", "counted", "missing", "removed")
+NUMBER_HEADINGS = ("action", "object", "outcome", "number")
 _LARGE = 20_000
 """Of a plan with more changes nothing is counted or sorted while a reader waits."""
 _OUTCOMES: tuple[OutcomeStatus, ...] = ("failed", "held", "deferred", "started", "planned", "dropped", "done")
@@ -44,6 +47,8 @@ def show(view: View) -> Page:
             map(make_row, iterate_changes(view.database, run_id, wanted=wanted, by=by)),
         )
     ):
+        return page
+    if page := _export_tables(view, record):
         return page
     size, start = find_size(view.database, run_id), view.count("page") * PAGE_ROWS
     large = size > _LARGE
@@ -82,6 +87,21 @@ def show(view: View) -> Page:
         objects=get_args(ObjectKind),
         all_outcomes=_OUTCOMES,
     )
+
+
+def _export_tables(view: View, record: RunRecord) -> Page | None:
+    """Return one of the two smaller tables as a file."""
+    proof = (
+        (stream, "proven" if found["proven"] else "not proven", *(found[name] for name in PROOF_HEADINGS[2:]))
+        for stream, found in sorted(record.proof.items())
+    )
+    if page := export(view, f"run-{record.id}", PROOF_HEADINGS, proof, table="proof"):
+        return page
+    if view.query.get("table") != "numbers":
+        return None
+    numbers = Store(view.database).plans.count_outcomes.blocking(record.id)
+    rows = ((*key, number) for key, number in sorted(numbers.items()))
+    return export(view, f"run-{record.id}", NUMBER_HEADINGS, rows, table="numbers")
 
 
 def read_filter(view: View, outcome: str = "") -> Filter:
