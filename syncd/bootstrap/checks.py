@@ -18,7 +18,7 @@ from syncd.errors import SyncdError
 from syncd.notifications import probe_channels
 from syncd.plan.group_names import Remembered, name_choice
 from syncd.store.db.database import open_database
-from syncd.store.db.revision import load_head, load_revision
+from syncd.store.db.revision import is_of_newer, load_head, load_revision
 from syncd.store.db.surroundings import find_problem, find_share
 from syncd.store.inventory.foreign_sync import WAY_OUT, load_blocked
 from syncd.store.store import Store
@@ -330,4 +330,8 @@ def check_store(settings: Settings) -> Check:
             "portal is known to be ours without it",
         )
     detail = f"{where} is at revision {revision}, this syncd needs {head}"
-    return Check("store", "failed", detail=detail, remedy="stop every syncd on it and run 'syncd migrate'")
+    if is_of_newer(revision):
+        remedy = "it was written by a newer syncd: install that version again, or restore a copy of before"
+    else:
+        remedy = "stop every syncd on it and run 'syncd migrate'"
+    return Check("store", "failed", detail=detail, remedy=remedy)

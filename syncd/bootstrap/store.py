@@ -24,6 +24,22 @@ def open_store(settings: Settings, *, create: bool, compiled: Compiled | None = 
     return database
 
 
+def open_to_copy(settings: Settings) -> Database:
+    """Open the store at whatever revision it has, to be copied and nothing else. Raises StoreError.
+
+    SchemaMismatch where there is none, or an empty one.
+    """
+    url = settings.store.url
+    database = open_database(url.reveal(), url.reveal)
+    try:
+        if load_revision(database) is None:
+            ensure_schema(database, create=False)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
 def open_stored(settings: Settings) -> Database | None:
     """Open the store so that nothing can write to it; None when there is none, or an empty one.
 

@@ -141,10 +141,14 @@ def test_a_store_of_another_revision_is_refused_with_the_command_that_helps(data
     with database.transaction() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     assert load_revision(database) == "9999"
-    with pytest.raises(SchemaMismatch, match="9999"):
+    with pytest.raises(SchemaMismatch, match=r"9999.*newer"):
         ensure_schema(database, create=True)
-    with pytest.raises(SchemaMismatch, match="newer"):
+    with pytest.raises(SchemaMismatch, match=r"9999.*newer"):
         migrate(database)
+    with database.transaction() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    with pytest.raises(SchemaMismatch, match=r"0001.*'syncd migrate'"):
+        ensure_schema(database, create=True)
 
 
 def test_a_store_that_cannot_be_opened_is_one_sentence(tmp_path: Path) -> None:

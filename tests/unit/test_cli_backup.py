@@ -16,6 +16,7 @@ from syncd.cli.screen.unfinished import name_place
 from syncd.store.db.backup import back_up
 from syncd.store.db.database import open_database
 from syncd.store.db.lock import StoreLock
+from syncd.store.db.revision import load_revision
 from syncd.store.store import Store
 from tests.fakes.world import Companies, World
 from tests.unit.desk import document, fill, syncd
@@ -62,6 +63,23 @@ async def test_a_backup_that_fails_leaves_what_was_there(world: World, tmp_path:
     assert broken.exit_code == 1
     assert (tmp_path / "old.db").read_text() == "before"
     assert not list(tmp_path.glob("*.part"))
+
+
+async def test_a_store_of_another_version_is_copied_as_it_is(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that an upgrade begins with a copy, whatever the version before could do; an empty store is none."""
+    with world.database.transaction() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0008'")
+    assert "syncd migrate" in syncd("users").stderr
+    assert document("backup", "copy.db")["revision"] == "0008"
+    copied = open_database(f"sqlite:///{tmp_path / 'copy.db'}")
+    assert load_revision(copied) == "0008"
+    copied.close()
+    monkeypatch.setenv("SYNCD_STORE__URL", f"sqlite:///{tmp_path / 'none'}")
+    refused = syncd("backup", "none.db")
+    assert (refused.exit_code, "is empty" in refused.stderr) == (1, True)
+    assert not (tmp_path / "none.db").exists()
 
 
 async def test_what_a_killed_backup_left_is_removed_by_the_next_one(world: World, tmp_path: Path) -> None:

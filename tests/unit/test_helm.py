@@ -130,6 +130,50 @@ def test_the_pod_fits_the_image_and_the_program(case: Path) -> None:
     assert (migrate["args"], container["args"]) == (["migrate"], ["run"])
 
 
+@pytest.mark.parametrize("case", ["sqlite", "postgresql"])
+def test_in_maintenance_one_pod_stays_up_and_nothing_touches_the_store(case: str) -> None:
+    """The same mounts and variables; neither a daemon nor a migration, nor a probe that would end the pod."""
+    values = load_values(case)
+    made, usual = render(values | {"maintenance": True}), render(values)
+    pod = get_pod(made)
+    (container,) = pod["containers"]
+    (known,) = get_pod(usual)["containers"]
+    assert made["Deployment"][0]["spec"]["replicas"] == 1
+    assert "initContainers" not in pod
+    assert not {"args", "livenessProbe", "readinessProbe"} & container.keys()
+    assert container["command"][:2] == ["python", "-c"]
+    compile(container["command"][2], "command", "exec")
+    same = ("image", "env", "volumeMounts", "securityContext", "resources")
+    assert [container.get(key) for key in same] == [known.get(key) for key in same]
+    assert "--set maintenance=false" in made["Notes"][0]["text"]
+    assert "maintenance" not in usual["Notes"][0]["text"]
+    kubernetes_validate = import_or_skip("kubernetes_validate", reason="not validated: no kubernetes-validate")
+    kubernetes_validate.validate(made["Deployment"][0], API_VERSIONS[0], strict=True)
+
+
+def test_what_the_page_sets_the_chart_knows() -> None:
+    """Each --set of the page on Kubernetes, alone and with what it needs, makes manifests; notes and page agree."""
+    text = (ROOT / "docs/how-to/deploy-kubernetes.md").read_text("utf-8")
+    said = re.findall(r"--set ([\w.]+)=([\w./-]+)", text)
+    assert {"store.type", "existingSecret", "maintenance", "console.ingress.host"} <= {key for key, _ in said}
+    values: dict[str, Any] = {"config": "[graph]"}
+    for key, value in said:
+        *parts, last = key.split(".")
+        inner = values
+        for part in parts:
+            inner = inner.setdefault(part, {})
+        inner[last] = {"true": True, "false": False}.get(value, value)
+    assert get_pod(render(values))["containers"][0]["image"].startswith("registry.example.com/syncd:")
+
+
+def test_every_named_template_says_what_it_is() -> None:
+    """As in charts that others have to read."""
+    text = (CHART / "templates/_helpers.tpl").read_text("utf-8")
+    assert len(re.findall(r"^\{\{- define ", text, re.MULTILINE)) == len(
+        re.findall(r"^\{\{/\* .+ \*/\}\}\n\{\{- define ", text, re.MULTILINE)
+    )
+
+
 def test_the_console_has_a_port_only_where_it_is_wanted() -> None:
     """Pod, Service, Ingress and network policy name the same one, on which the program listens."""
     made = render(load_values("postgresql"))

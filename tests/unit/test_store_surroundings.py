@@ -49,6 +49,17 @@ def test_an_empty_store_reminds_of_the_one_that_was_lost(tmp_path: Path) -> None
     assert "restore it first" in row.remedy
 
 
+@pytest.mark.parametrize(("revision", "advice"), [("0008", "'syncd migrate'"), ("9999", "a newer syncd")])
+def test_a_store_of_another_version_is_refused_with_its_way_out(revision: str, advice: str, tmp_path: Path) -> None:
+    """An older one is migrated; of a newer one nothing can be made here."""
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    with contextlib.closing(open_database(url)) as database, database.transaction() as connection:
+        connection.exec_driver_sql("CREATE TABLE alembic_version (version_num TEXT)")
+        connection.exec_driver_sql(f"INSERT INTO alembic_version VALUES ('{revision}')")
+    row = check_store(make_settings(url))
+    assert (row.status, advice in row.remedy) == ("failed", True)
+
+
 MOUNTS = [
     "22 1 0:21 / / rw,relatime shared:1 - ext4 /dev/sda1 rw",
     "30 22 0:40 / /srv/share\\040one rw - nfs4 server:/export rw",

@@ -21,20 +21,20 @@ def backup(invocation: Invocation, *, file: Path) -> None:
     """Write a consistent copy of the store into FILE, beside a working daemon; only its owner may read it.
 
     Of SQLite the copy is a store by itself, of PostgreSQL a dump in its custom format, for pg_restore. FILE takes its
-    place when the copy is whole and was looked through.
+    place when the copy is whole and was looked through. A store that waits for 'syncd migrate' is copied as it is.
 
     \b
     Examples:
       syncd backup /var/backups/syncd.db
       syncd backup /var/backups/syncd.dump
     """
-    from syncd.bootstrap.store import open_store
+    from syncd.bootstrap.store import open_to_copy
     from syncd.store.db.backup import back_up
     from syncd.store.db.revision import load_revision
 
     if not (file.parent.is_dir() and os.access(file.parent, os.W_OK)):
         raise click.BadParameter(f"{file.parent} is no folder that can be written to", param_hint="FILE")
-    with contextlib.closing(open_store(invocation.start(need=STORE_ONLY), create=False)) as database:
+    with contextlib.closing(open_to_copy(invocation.start(need=STORE_ONLY))) as database:
         name = database.engine.url.database
         if database.dialect == "sqlite" and name and Path(name).resolve() == file.resolve():
             raise click.BadParameter(f"{file} is the store itself", param_hint="FILE")

@@ -36,10 +36,20 @@ def load_head() -> str:
     Read from the names of the files, and once: Alembic executes every migration to find it out. Raises StoreError when
     there is none.
     """
-    numbers = [path.name.partition("_")[0] for path in (find_migrations() / "versions").glob("[0-9]*_*.py")]
+    numbers = _list_revisions()
     if not numbers:
         raise StoreError("this installation of syncd has no migrations")
     return max(numbers)
+
+
+@cache
+def _list_revisions() -> frozenset[str]:
+    return frozenset(path.name.partition("_")[0] for path in (find_migrations() / "versions").glob("[0-9]*_*.py"))
+
+
+def is_of_newer(revision: str) -> bool:
+    """Return whether only a newer program can have written that revision: this one has no migration to it."""
+    return revision not in _list_revisions()
 
 
 def load_revision(database: Database) -> str | None:
@@ -62,16 +72,12 @@ def load_revision(database: Database) -> str | None:
 def migrate(database: Database) -> tuple[str | None, str]:
     """Bring the store to the program's schema; return the revision before and after."""
     from alembic import command
-    from alembic.util.exc import CommandError
 
     before = load_revision(database)
+    if before is not None and is_of_newer(before):
+        raise _refuse_newer(before)
     try:
         command.upgrade(_alembic_config(database), "head")
-    except CommandError as error:
-        raise SchemaMismatch(
-            f"the store is at revision {before}, which this syncd ({load_head()}) does not know: "
-            "it was written by a newer syncd; install that version again"
-        ) from error
     except SQLAlchemyError as error:
         raise StoreError(explain(error, database.engine.url)) from error
     return before, load_head()
@@ -93,6 +99,15 @@ def ensure_schema(database: Database, *, create: bool) -> None:
             )
         migrate(database)
         return
+    if is_of_newer(revision):
+        raise _refuse_newer(revision)
     raise SchemaMismatch(
         f"the store is at revision {revision}, this syncd needs {head}: stop every syncd on it and run 'syncd migrate'"
+    )
+
+
+def _refuse_newer(revision: str) -> SchemaMismatch:
+    return SchemaMismatch(
+        f"the store is at revision {revision}, which this syncd ({load_head()}) does not know: "
+        "it was written by a newer syncd; install that version again"
     )

@@ -1,7 +1,9 @@
+{{/* The name of the application, by which selectors find its pods. */}}
 {{- define "syncd.name" -}}
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
+{{/* The name of what is made: the release's, with the chart's behind it unless it is in it. */}}
 {{- define "syncd.fullname" -}}
 {{- if .Values.fullnameOverride }}
 {{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
@@ -12,11 +14,13 @@
 {{- end }}
 {{- end }}
 
+{{/* Labels that never change during the life of a release. */}}
 {{- define "syncd.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "syncd.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{/* Labels of everything that is made. */}}
 {{- define "syncd.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{ include "syncd.selectorLabels" . }}
@@ -27,6 +31,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{/* The account of the pod. */}}
 {{- define "syncd.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create }}
 {{- default (include "syncd.fullname" .) .Values.serviceAccount.name }}
@@ -35,6 +40,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{/* The image: by digest, or by tag, which is the chart's appVersion unless said otherwise. */}}
 {{- define "syncd.image" -}}
 {{- if .Values.image.digest }}
 {{- printf "%s@%s" .Values.image.repository .Values.image.digest }}
@@ -43,8 +49,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{/* How many pods there are: one with SQLite or in maintenance, two with PostgreSQL. */}}
 {{- define "syncd.replicas" -}}
-{{- if kindIs "invalid" .Values.replicaCount }}
+{{- if .Values.maintenance }}1
+{{- else if kindIs "invalid" .Values.replicaCount }}
 {{- eq .Values.store.type "postgresql" | ternary 2 1 }}
 {{- else }}
 {{- .Values.replicaCount }}
