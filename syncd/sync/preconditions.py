@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import structlog
@@ -13,17 +14,19 @@ if TYPE_CHECKING:
     from syncd.store.store import Store
 
 _log = structlog.get_logger("syncd.pull")
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 async def check_tenant(source: Source, store: Store) -> None:
     """Raise ConfigError when the store belongs to another tenant than the one that the configuration names.
 
-    A name that is known costs nothing; another one is looked up once, in the token.
+    A name that is known costs nothing, and an id is the tenant whatever a token says; a domain is looked up once, in
+    the token.
     """
     directory, name = store.directory, source.tenant
     if await directory.is_tenant_known(name):
         return
-    tenant = await source.identify_tenant()
+    tenant = name if _ID.fullmatch(name) else await source.identify_tenant()
     other = await directory.bind_tenant(tenant, name)
     if other is not None:
         problem = (

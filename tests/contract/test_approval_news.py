@@ -345,9 +345,13 @@ async def test_what_a_killed_approval_did_is_not_held_any_more(
     assert {each for each in left if "all@grp" in each} == set(), "what was done and noted"
     assert {"unlink zoo@grp u0@x.com", "unlink zoo@grp u1@x.com"} <= left
     await world.store.runs.interrupt_open()
+    assert {"power@grp", "zoo@grp"} <= set(await world.store.outcomes.load_doubtful_groups(most=9))
+    assert await world.store.outcomes.load_doubtful_groups(most=1) == [], "of many only a full run reads"
     if then:
         held = await world.sync("delta")
         assert held.status == "held"
+        left = {each for each in still_held(world) if each.startswith("unlink")}
+        assert left == {"unlink zoo@grp u0@x.com", "unlink zoo@grp u1@x.com"}, "what was done and not noted"
     run = await approve(world, held)
     assert (run.status, run.error) == ("succeeded", "")
     assert all({"u0@x.com", "u1@x.com"}.isdisjoint(people) for people in world.portal.picture().values())

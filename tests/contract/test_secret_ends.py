@@ -201,6 +201,7 @@ def test_a_credential_that_has_ended_is_not_said_to_end_soon(world: World) -> No
     past, soon = (tell_credential("x", now + timedelta(days=days), now=now).detail for days in (0, 1))
     assert (past.startswith("the credential of x has ended"), soon) == (True, "the credential of x ends")
     standing = Standing(
+        emptied=0,
         works=True,
         last={"full": None, "delta": None},
         sides=load_overview(world.database, now=now).sides,

@@ -34,6 +34,16 @@ async def test_another_tenant_is_refused_before_anything_is_read(world: World) -
     assert len(world.portal.accounts) == 5
 
 
+async def test_another_id_is_another_tenant_whatever_a_token_says(world: World) -> None:
+    """A token may say nothing of its tenant, or name one for all: the id in the settings is what was asked for."""
+    world.source.tenant = "99999999-2222-4333-8444-555555555555"
+    calls = len(world.source.calls)
+    for kind in ("full", "delta", "none"):
+        run = await world.sync(kind)
+        assert (run.status, run.misconfigured) == ("failed", True)
+    assert len(world.source.calls) == calls
+
+
 async def test_the_same_tenant_may_be_named_by_its_id_or_any_of_its_domains(world: World) -> None:
     """The token tells which tenant it is; a name that is known is not looked up again."""
     for name in ("contoso.onmicrosoft.com", world.source.tenant_id, "contoso.example"):

@@ -137,6 +137,24 @@ async def test_a_rejection_never_believes_that_a_tenant_is_empty(world: World) -
     assert "users_emptied" in (await world.sync("delta")).counts
 
 
+async def test_a_stream_that_is_held_as_a_whole_is_listed_until_somebody_says_that_it_is_true(world: World) -> None:
+    """By `held` and `status`, although no change is planned; also when a plan was made since."""
+    for user_id in world.source.users:
+        world.source.remove_user(user_id)
+    run = await world.sync("delta")
+    await world.sync("none", write=False)
+    assert f"Run {run.id} holds all users" in syncd("held").stdout
+    (held,) = document("held")
+    assert (held["run"], held["changes"], held["expires_at"]) == (run.id, [], None)
+    assert "syncd approve" in held["reason"]
+    assert document("status")["held"]["emptied"] == ["users"]
+    assert any("shows nobody" in trouble for trouble in document("status")["troubles"])
+    assert f"all users as they are, by run {run.id}" in syncd("status").stdout
+    Store(world.database).decisions.believe_empty(["users"], run.id)
+    assert "Nothing is held." in syncd("held").stdout
+    assert (document("held"), document("status")["held"]["emptied"]) == ([], [])
+
+
 async def test_who_rejected_is_on_record(world: World) -> None:
     """By account and machine, shown with the run; taking it back is recorded as well."""
     world.rules = make_rules(limits=make_limits(max_removal_percent=10, min_population=4))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import click
@@ -16,7 +17,7 @@ from syncd.cli.screen.change_list import (
 )
 from syncd.cli.screen.changes import describe_refused
 from syncd.cli.screen.handovers import load_cards, print_cards
-from syncd.cli.screen.held_list import describe_held, list_held, print_held
+from syncd.cli.screen.held_list import describe_emptied, describe_held, list_held, print_emptied, print_held
 from syncd.cli.screen.impact import places_option, read_places
 from syncd.cli.screen.lists import Listing, list_options
 from syncd.cli.screen.output import Stream, print_json, print_line
@@ -52,6 +53,7 @@ _more = click.argument("more", nargs=-1, metavar="[MORE]…")
 def held(invocation: Invocation, *, actions: tuple[Action, ...], places: bool | None, listing: Listing) -> None:
     """List what a guard withheld and nobody has decided on yet, and how much was rejected.
 
+    A tenant that shows no user or no group any more is held as a whole, and listed first: no change is planned then.
     Each removal has a card: what hangs on it. What may be done in the portal by it is read there for the cards,
     unless --no-places says otherwise.
 
@@ -63,6 +65,7 @@ def held(invocation: Invocation, *, actions: tuple[Action, ...], places: bool | 
     from syncd.bootstrap.store import open_store
     from syncd.model.reason import Cause
     from syncd.plan.words import say
+    from syncd.store.reports.emptied import load_emptied
     from syncd.store.store import Store
 
     settings = invocation.start(need=STORE_ONLY, quiet=True)
@@ -73,13 +76,16 @@ def held(invocation: Invocation, *, actions: tuple[Action, ...], places: bool | 
         lists = {run_id: list_held(database, run_id, actions) for run_id in holding}
         if places is not False and not listing.exports:
             read_places(settings, database, holding, ("held",), wanted=bool(places))
+        emptied = load_emptied(database)
         if invocation.json:
-            print_json(Stream(describe_held(settings, database, lists[run_id], listing) for run_id in holding))
+            documents = (describe_held(settings, database, lists[run_id], listing) for run_id in holding)
+            print_json(Stream(chain(describe_emptied(database, emptied, holding), documents)))
             return
         if listing.export(["run", *HEADINGS], lambda: chain_rows(lists)):
             return
         with paged():
-            if not holding:
+            print_emptied(emptied)
+            if not holding and not emptied:
                 print_line("Nothing is held.")
             for run_id in holding:
                 print_held(settings, database, lists[run_id], listing)

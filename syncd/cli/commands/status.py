@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from syncd.cli.documents.shared import Licence
     from syncd.config import Settings
     from syncd.model.run import RunRecord
+    from syncd.model.source import Stream
     from syncd.plan.daily import Allowance
     from syncd.plan.report.due import Due
     from syncd.store.db.database import Database
@@ -49,6 +50,7 @@ class _Picture:
     people: Mapping[str, int]
     groups: Mapping[str, int]
     holds: list[tuple[int, int, Due, datetime | None]]
+    emptied: list[tuple[int, Stream]]
     allowances: Sequence[Allowance]
     drift: int
     licences: list[LicenceUse]
@@ -68,6 +70,7 @@ class _Picture:
                 last=overview.last,
                 sides=overview.sides,
                 held=sum(number for _, number, _, _ in self.holds),
+                emptied=len(self.emptied),
                 failing=overview.failing,
                 short={use.type: use.waiting for use in self.licences if use.waiting},
                 ending=len(credentials) - ended,
@@ -105,6 +108,7 @@ def _load(settings: Settings, database: Database, now: datetime) -> _Picture:
     from syncd.bootstrap.rules import make_rules
     from syncd.bootstrap.states import count_drift, count_states
     from syncd.plan.report.due import SOON
+    from syncd.store.reports.emptied import load_emptied
     from syncd.store.reports.licences import load_licence_use
     from syncd.store.reports.overview import load_overview
     from syncd.store.store import Store
@@ -119,6 +123,7 @@ def _load(settings: Settings, database: Database, now: datetime) -> _Picture:
         people=states["user"],
         groups=states["group"],
         holds=_load_holds(database, now),
+        emptied=load_emptied(database),
         allowances=Store(database).plans.load_allowances.blocking(now=now),
         drift=sum(count_drift(settings, database).values()),
         licences=load_licence_use(database, [rule.type for rule in rules.licences]),
@@ -186,6 +191,7 @@ def _describe(picture: _Picture) -> dict[str, object]:
                 {"run": run, "changes": number, "since": format_time(since), "expires_at": format_time(entry.at)}
                 for run, number, entry, since in picture.holds
             ],
+            "emptied": [stream for _, stream in picture.emptied],
             "allowances": describe_allowances(picture.allowances),
         },
         "failing": {"changes": overview.failing, "next_at": format_time(overview.retried_at)},
@@ -242,7 +248,9 @@ def _iterate_lines(picture: _Picture) -> Iterator[tuple[str, str]]:
         began = "" if since is None else f" since {_tell_time(since, now)}"
         until = f", until {entry.at:%Y-%m-%d}"
         yield "held", f"{number:,} changes of run {run_id}{began}{until}: 'syncd held' lists them"
-    if not picture.holds:
+    for run_id, stream in picture.emptied:
+        yield "held", f"all {stream} as they are, by run {run_id}: the tenant shows none any more, see 'syncd held'"
+    if not picture.holds and not picture.emptied:
         yield "held", "nothing"
     for line in tell_allowances(picture.allowances):
         yield "today", line

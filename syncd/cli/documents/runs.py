@@ -151,6 +151,9 @@ class HeldNow(TypedDict):
 
     changes: Count
     runs: list[Holding]
+    emptied: Annotated[
+        list[Literal["users", "groups"]], Meta(description="Held as a whole: the tenant shows none of them any more.")
+    ]
     allowances: list[Allowance]
 
 

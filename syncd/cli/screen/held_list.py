@@ -17,6 +17,7 @@ from syncd.clock import Clock
 if TYPE_CHECKING:
     from syncd.config import Settings
     from syncd.model.change import Action, PlannedChange
+    from syncd.model.source import Stream as SourceStream
     from syncd.plan.daily import Allowance
     from syncd.store.db.database import Database
 
@@ -52,6 +53,26 @@ def describe_held(settings: Settings, database: Database, listed: ChangeList, li
         ),
         "follows": Stream(describe_following(database, run_id)),
     }
+
+
+def describe_emptied(
+    database: Database, emptied: Sequence[tuple[int, SourceStream]], holding: Sequence[int]
+) -> Iterator[dict[str, object]]:
+    """Yield a document for each run that holds a stream as a whole, and no change: its reason says why.
+
+    Such a hold does not expire: it lasts until somebody approves it, or the tenant shows somebody again.
+    """
+    for run_id in sorted({run_id for run_id, _ in emptied} - {*holding}):
+        yield {**_describe_hold(database, run_id), "expires_at": None, "changes": [], "follows": []}
+
+
+def print_emptied(emptied: Sequence[tuple[int, SourceStream]]) -> None:
+    """Print which streams are held as a whole, and how to say that it is true."""
+    for run_id, stream in emptied:
+        print_line(
+            f"Run {run_id} holds all {stream} as they are: the tenant had {stream} and shows none any more. Nothing is "
+            f"taken away until it shows some again. If it is true: syncd approve {run_id}"
+        )
 
 
 def _describe_hold(database: Database, run_id: int) -> dict[str, object]:

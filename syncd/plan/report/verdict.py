@@ -20,6 +20,8 @@ class Standing:
     last: Mapping[str, RunRecord | None]
     sides: Mapping[Side, SideState]
     held: int
+    emptied: int
+    """Streams that are held as a whole: the tenant shows none any more."""
     failing: int
     short: Mapping[str, int]
     ending: int
@@ -48,6 +50,8 @@ def _iterate_troubles(standing: Standing) -> Iterator[str]:
             yield f"{name} did not answer well"
     if standing.held:
         yield f"{_count(standing.held, 'change')} {'wait' if standing.held != 1 else 'waits'} for approval"
+    if standing.emptied:
+        yield "the tenant shows nobody any more, or no group, and nothing is concluded from it"
     if standing.failing:
         yield f"{_count(standing.failing, 'change')} {'fail' if standing.failing != 1 else 'fails'}"
     for kind, waiting in sorted(standing.short.items()):

@@ -49,6 +49,15 @@ class Doubts(StorePart):
         return sorted(rows)
 
     @in_thread
+    def load_doubtful_groups(self, *, most: int) -> list[str]:
+        """Return the BPS ids of the groups whose places a run that was cut short may have changed unrecorded.
+
+        Empty when they are more than ``most``: then only a reading of everything settles them.
+        """
+        rows = self._load_planned(_SELECT_PLANNED_GROUPS, self._load_cut_short())
+        return sorted(row[0] for row in rows) if len(rows) <= most else []
+
+    @in_thread
     def has_doubts(self) -> bool:
         """Return whether anything is in doubt at all."""
         return bool(self._database.load_value(_HAS_DOUBTS))
@@ -88,6 +97,12 @@ _SELECT_PLACES = select(failures.c.object, failures.c.record_key, failures.c.tar
 )
 _SELECT_PLANNED_PLACES = select(changes.c.object, changes.c.action, changes.c.record_key, changes.c.target_key).where(
     *_LEFT, changes.c.object.in_(tuple(LINKS)), is_touched(changes.c.record_key, changes.c.target_key)
+)
+_SELECT_PLANNED_GROUPS = (
+    select(target_principals.c.bps_id)
+    .join(changes, changes.c.record_key == target_principals.c.key)
+    .where(*_LEFT, changes.c.object.in_(tuple(LINKS)), changes.c.action.in_(("link", "unlink")))
+    .distinct()
 )
 _FORGET_SEEN = {kind: _make_forgetting(kind) for kind in LINKS}
 _SELECT_RECORDS = (

@@ -145,18 +145,22 @@ async def read_concerned(
 async def read_doubtful(portal: Portal, store: Store, *, now: datetime) -> bool:
     """Read anew what was sent without learning how it ended, so that a plan meets its truth.
 
-    What cannot be read stays in doubt. Returns whether there was any doubt.
+    So are the groups, when they are few, whose places a run that was killed may have changed without writing it down:
+    what it did is then planned, and held, no more. What cannot be read stays in doubt. Returns whether there was any.
     """
     if not await store.outcomes.has_doubts():
         return False
     silent = 0
-    for kind, bps_id, key in await store.outcomes.load_doubtful_records():
+    records = await store.outcomes.load_doubtful_records()
+    read = {bps_id for kind, bps_id, _ in records if kind == "group"}
+    groups = [bps_id for bps_id in await store.outcomes.load_doubtful_groups(most=_SINGLY) if bps_id not in read]
+    for kind, bps_id, key in [*records, *(("members", bps_id, 0) for bps_id in groups)]:
         if silent >= _SILENT:
             break
         try:
             if kind == "user":
                 await store.inventory.store_account(bps_id, await portal.fetch_account(bps_id), now=now)
-            elif kind == "group":
+            elif kind in ("group", "members"):
                 await store.inventory.store_group_detail(bps_id, await portal.fetch_group(bps_id), now=now)
             elif (holder := await portal.fetch_holder(bps_id)) is not None:
                 await store.licences.store_holders([holder], now=now)
@@ -164,7 +168,7 @@ async def read_doubtful(portal: Portal, store: Store, *, now: datetime) -> bool:
             silent += 1
             continue
         silent = 0
-        if kind != "licence":
+        if kind in RECORD_KINDS:
             await store.outcomes.claim_started(now=now, only=key)
     return True
 

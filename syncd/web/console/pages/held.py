@@ -8,6 +8,7 @@ from typing import Any, get_args
 from syncd.model.change import Action, ObjectKind
 from syncd.model.run import HELD_FOR
 from syncd.plan.report.counts import group_holds
+from syncd.store.reports.emptied import load_emptied
 from syncd.store.reports.handovers import HandoverCards
 from syncd.store.reports.held import load_hanging, load_present
 from syncd.store.reports.run_lists import (
@@ -130,11 +131,7 @@ def load_cards(view: View, run_id: int) -> list[dict[str, Any]]:
 
 def find_emptied(view: View) -> list[tuple[int, str]]:
     """Return the streams that are held as a whole because they read empty, with the run that says so."""
-    newest = Store(view.database).runs.load_runs(1)
-    if not newest:
-        return []
-    run = newest[0]
-    return [(run.id, name.removesuffix("_emptied")) for name in run.counts if name.endswith("_emptied")]
+    return [*load_emptied(view.database)]
 
 
 def find_last_news(view: View) -> datetime | None:
