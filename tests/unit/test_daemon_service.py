@@ -242,7 +242,7 @@ async def test_a_store_of_another_revision_is_refused(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'store.db'}"
     database = open_new_store(make_settings(url))
     with database.transaction() as connection:
-        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0000'"))
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
     database.close()
     settings = make_settings(url)
     service = Service(settings, lambda: settings, composition=FakeParts().composition(), clock=Clock(), leave=_never)
