@@ -202,6 +202,7 @@ def test_a_credential_that_has_ended_is_not_said_to_end_soon(world: World) -> No
     assert (past.startswith("the credential of x has ended"), soon) == (True, "the credential of x ends")
     standing = Standing(
         works=True,
+        fresh=False,
         last={"full": None, "delta": None},
         sides=load_overview(world.database, now=now).sides,
         held=0,
