@@ -17,10 +17,12 @@ from syncd.config import Settings
 from syncd.errors import SyncdError
 from syncd.notifications import probe_channels
 from syncd.plan.group_names import Remembered, name_choice
+from syncd.plan.report.verdict import BEGINNING
 from syncd.store.db.database import open_database
 from syncd.store.db.revision import is_of_newer, load_head, load_revision
 from syncd.store.db.surroundings import find_problem, find_share
 from syncd.store.inventory.foreign_sync import WAY_OUT, load_blocked
+from syncd.store.reports.overview import is_fresh
 from syncd.store.store import Store
 from syncd.sync.portal.privileges import recall_rule_groups
 
@@ -305,6 +307,7 @@ def check_store(settings: Settings) -> Check:
     try:
         revision, head = load_revision(database), load_head()
         problem, share = find_problem(database), find_share(database)
+        fresh = revision is None or (revision == head and is_fresh(database))
     except SyncdError as error:
         return Check("store", "failed", detail=str(error), remedy="see the message")
     finally:
@@ -319,16 +322,16 @@ def check_store(settings: Settings) -> Check:
             detail=f"{where} is on a file system that other machines may share ({share})",
             remedy="SQLite's locks do not hold there: put the file on a local disk, or use PostgreSQL",
         )
-    if revision == head:
-        return Check("store", "ok", detail=f"{where} is at revision {head}")
-    if revision is None:
+    if fresh:
         return Check(
             "store",
-            "ok",
-            detail=f"{where} is empty",
-            remedy="'syncd run' and 'syncd sync' bring it up; was there one before, restore it first: nothing in the "
-            "portal is known to be ours without it",
+            "warning",
+            detail=f"{where} is {'empty' if revision is None else f'at revision {head}'}; {BEGINNING}",
+            remedy="if there was another store, stop syncd and restore it; if not, begin with 'syncd sync full', which "
+            "holds what the portal has already for adoption",
         )
+    if revision == head:
+        return Check("store", "ok", detail=f"{where} is at revision {head}")
     detail = f"{where} is at revision {revision}, this syncd needs {head}"
     if is_of_newer(revision):
         remedy = "it was written by a newer syncd: install that version again, or restore a copy of before"

@@ -13,7 +13,7 @@ from syncd.config import (
     Settings,
     load_settings,
 )
-from syncd.model.kinds import RecordKind
+from syncd.model.kinds import RecordKind, RulePurpose
 from syncd.model.sides import BOTH_SIDES
 from syncd.store.store import Store
 
@@ -39,11 +39,11 @@ def read_settings(
     return load_settings(config, environ, check_expression=_find_problem, need=need, only=only, option=option)
 
 
-def _find_problem(text: str, entity: RecordKind) -> tuple[str, str] | None:
+def _find_problem(text: str, entity: RecordKind, purpose: RulePurpose) -> tuple[str, str] | None:
     """Import what reads expressions when there is one to read."""
     from syncd.plan.cel.expressions import find_problem
 
-    return find_problem(text, entity)
+    return find_problem(text, entity, purpose)
 
 
 def list_expiring(settings: Settings, database: Database, now: datetime) -> dict[str, datetime]:

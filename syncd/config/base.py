@@ -10,9 +10,9 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationInfo
 from pydantic_core import CoreSchema, core_schema
 
-from syncd.model.kinds import RecordKind
+from syncd.model.kinds import RecordKind, RulePurpose
 
-CheckExpression = Callable[[str, RecordKind], tuple[str, str] | None]
+CheckExpression = Callable[[str, RecordKind, RulePurpose], tuple[str, str] | None]
 """Says what is wrong with a CEL expression in a rule for users or for groups, and the way out; None: nothing."""
 
 

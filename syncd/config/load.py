@@ -18,7 +18,7 @@ from syncd.config.sections import LISTS, SECRET_KEYS, SECTIONS, PrivilegeSetting
 from syncd.config.settings import Missing, Settings
 from syncd.config.web import WebSettings, check_web
 from syncd.errors import ConfigError
-from syncd.model.kinds import RecordKind
+from syncd.model.kinds import RecordKind, RulePurpose
 from syncd.model.sides import BOTH_SIDES
 
 _MOST_TOLD = 50
@@ -26,8 +26,8 @@ _MOST_TOLD = 50
 CREDENTIALS = ("client_secret", "certificate_file", "federated_token_file", "managed_identity")
 
 
-def _no_check(expression: str, entity: RecordKind) -> tuple[str, str] | None:
-    del expression, entity
+def _no_check(expression: str, entity: RecordKind, purpose: RulePurpose) -> tuple[str, str] | None:
+    del expression, entity, purpose
     return None
 
 

@@ -16,7 +16,7 @@ from pydantic import Field, ValidationInfo
 from syncd.config.base import Parsed, Section, Surroundings
 from syncd.config.problem import Refused
 from syncd.model.attributes import find_attribute_problem, find_value_problem, join_problems, spell_path
-from syncd.model.kinds import RecordKind
+from syncd.model.kinds import RecordKind, RulePurpose
 
 _ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z][A-Za-z0-9_]*)?", re.ASCII)
 _NO_ATTRIBUTES = frozenset({"user", "group", "true", "false"})
@@ -61,14 +61,14 @@ def spell_attributes(names: Iterable[str], entity: RecordKind) -> tuple[str, ...
     return tuple(dict.fromkeys(".".join(spell_path(entity, path)) for path in paths))
 
 
-def parse_expression(value: object, info: ValidationInfo, *, entity: RecordKind) -> str:
+def parse_expression(value: object, info: ValidationInfo, *, entity: RecordKind, purpose: RulePurpose) -> str:
     """Return a CEL expression that compiles and looks at tracked attributes only; empty stays empty."""
     if not isinstance(value, str):
         raise Refused("must be text", "write the CEL expression in quotes")
     text = value.strip()
     if not text:
         return ""
-    complaint = info.context.check_expression(text, entity) if isinstance(info.context, Surroundings) else None
+    complaint = info.context.check_expression(text, entity, purpose) if isinstance(info.context, Surroundings) else None
     if complaint is not None:
         raise Refused(*complaint)
     return text
@@ -78,7 +78,7 @@ def _parse_rule(value: object, info: ValidationInfo, *, entity: RecordKind, requ
     if isinstance(value, str):
         text = value.strip()
         if text and not is_attribute(text):
-            return ExpressionRule(parse_expression(text, info, entity=entity))
+            return ExpressionRule(parse_expression(text, info, entity=entity, purpose="value"))
         names: tuple[str, ...] = (text,) if text else ()
     elif isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
         names = tuple(dict.fromkeys(name.strip() for name in value))

@@ -203,6 +203,7 @@ def test_a_credential_that_has_ended_is_not_said_to_end_soon(world: World) -> No
     standing = Standing(
         emptied=0,
         works=True,
+        fresh=False,
         last={"full": None, "delta": None},
         sides=load_overview(world.database, now=now).sides,
         held=0,

@@ -119,12 +119,12 @@ def test_expressions_are_compiled_by_whoever_can() -> None:
     """Scope and mapping expressions pass the given check; attribute names do not."""
     seen: list[str] = []
 
-    def check(expression: str, entity: str) -> tuple[str, str] | None:
-        seen.append(f"{entity}: {expression}")
+    def check(expression: str, entity: str, purpose: str) -> tuple[str, str] | None:
+        seen.append(f"{entity} {purpose}: {expression}")
         return ("does not parse", "learn to write") if "&&&" in expression else None
 
     load({"SYNCD_SCOPE__GROUPS": "group.securityEnabled", "SYNCD_MAPPING__USER__PHONE": "user.mobilePhone"}, check)
-    assert seen == ["group: group.securityEnabled", "user: user.mobilePhone"]
+    assert seen == ["group condition: group.securityEnabled", "user value: user.mobilePhone"]
     with pytest.raises(ConfigError, match=r"scope.users: does not parse \(value .*\); learn to write"):
         load({"SYNCD_SCOPE__USERS": "user.a &&& user.b"}, check)
 

@@ -45,8 +45,8 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pyt
 def test_an_empty_store_reminds_of_the_one_that_was_lost(tmp_path: Path) -> None:
     """Nothing in the portal is known to be ours without it."""
     row = check_store(make_settings(f"sqlite:///{tmp_path / 'store.db'}"))
-    assert row.status == "ok"
-    assert "restore it first" in row.remedy
+    assert (row.status, "is empty; no full run" in row.detail) == ("warning", True)
+    assert "restore it" in row.remedy
 
 
 @pytest.mark.parametrize(("revision", "advice"), [("0008", "'syncd migrate'"), ("9999", "a newer syncd")])

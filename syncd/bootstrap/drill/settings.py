@@ -25,7 +25,7 @@ def make_drill_settings(settings: Settings, sandbox: Sandbox, store: Path, *, pr
     ``protect`` takes the place of the protected BPS ids: those of the copied people. Quiet hours are left out, since a
     play must not hang on the time of day at which it is watched.
     """
-    surroundings = Surroundings(sandbox.path, lambda _text, _entity: None)
+    surroundings = Surroundings(sandbox.path, lambda _text, _entity, _purpose: None)
     graph = GraphSettings.model_validate(
         {
             "tenant_id": sandbox.registration.tenant_id,

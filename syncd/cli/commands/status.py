@@ -67,6 +67,7 @@ class _Picture:
         return list_troubles(
             Standing(
                 works=overview.role == "daemon" or (overview.role == "standby" and bool(overview.daemons)),
+                fresh=overview.fresh,
                 last=overview.last,
                 sides=overview.sides,
                 held=sum(number for _, number, _, _ in self.holds),
@@ -175,7 +176,7 @@ def _describe(picture: _Picture) -> dict[str, object]:
             for seen in overview.daemons
         ],
         "running": None if overview.running is None else describe_run(overview.running),
-        "store": {"address": picture.address, "revision": overview.revision},
+        "store": {"address": picture.address, "revision": overview.revision, "fresh": overview.fresh},
         "sides": {
             name: {"state": side.state, "run": side.run, "at": format_time(side.at), "reason": side.reason or None}
             for name, side in overview.sides.items()
@@ -215,13 +216,15 @@ def describe_licence(use: LicenceUse) -> Licence:
 def _iterate_lines(picture: _Picture) -> Iterator[tuple[str, str]]:
     from syncd.plan.daily import describe_allowances as tell_allowances
     from syncd.plan.report.sides import SIDES
+    from syncd.plan.report.verdict import BEGINNING
 
     overview, now = picture.overview, picture.now
     where = ", ".join(f"{seen.role} on {seen.host}, pid {seen.pid}" for seen in overview.daemons)
     troubles = picture.troubles
     yield "in short", f"look at this: {'; '.join(troubles)}" if troubles else "all is well"
     yield "syncd", f"{_ROLES[overview.role]}{f' ({where})' if where else ''}"
-    yield "store", f"{picture.address}, revision {overview.revision}"
+    fresh = f"; {BEGINNING}" if overview.fresh else ""
+    yield "store", f"{picture.address}, revision {overview.revision}{fresh}"
     if overview.running is not None:
         run = overview.running
         yield "now", f"busy with run {run.id} ({run.kind}, {run.trigger}) since {_tell_time(run.started_at, now)}"

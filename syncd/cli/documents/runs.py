@@ -100,10 +100,11 @@ class Daemon(TypedDict):
 
 
 class Store(TypedDict):
-    """Where the store is, and its revision."""
+    """Where the store is, and its revision. ``fresh``: no full run has succeeded in it, and nothing is ours."""
 
     address: str
     revision: str | None
+    fresh: bool
 
 
 class Side(TypedDict):

@@ -16,19 +16,18 @@ from typing import Any
 from syncd.model.attributes import (
     Problem,
     find_attribute_problem,
-    find_kind,
     find_near,
     join_problems,
     spell_attribute,
-    spell_path,
 )
 from syncd.model.graph_properties import PROPERTIES
-from syncd.model.kinds import RECORD_KINDS, RecordKind
+from syncd.model.kinds import RECORD_KINDS, RecordKind, RulePurpose
 from syncd.plan.cel.functions import NAMESPACES, TYPES, find_call_problem
+from syncd.plan.cel.judging import find_mismatches
 from syncd.plan.cel.library import cel
 from syncd.plan.cel.literals import find_literal_problem
 from syncd.plan.cel.reading import FAILURES, Reading, explain_failure, word_error
-from syncd.plan.cel.references import NOW, Origin, References, find_references
+from syncd.plan.cel.references import NOW, References, find_references
 from syncd.plan.cel.rewriting import rewrite
 from syncd.plan.cel.shapes import complete, has_value, make_element_shape, make_shape, show
 
@@ -87,11 +86,11 @@ class Expression:
         raise ExpressionFailed(f"'{self.text}' gives {value!r}, which is neither true nor false")
 
 
-def find_problem(text: str, entity: RecordKind) -> Problem | None:
+def find_problem(text: str, entity: RecordKind, purpose: RulePurpose = "value") -> Problem | None:
     """Return everything why an expression cannot be used in a rule for users or for groups, and the ways out.
 
-    None when it can. Names, functions and the schema are asked; whether Graph tells a property that is newer than the
-    schema is not.
+    None when it can. Names, functions, the schema and the kinds of values are asked; whether Graph tells a property
+    that is newer than the schema is not.
     """
     try:
         found = _read(text)
@@ -105,7 +104,7 @@ def find_problem(text: str, entity: RecordKind) -> Problem | None:
         problems.append((f"looks at {other}, but decides about {entity}s", f"use attributes of {entity}"))
     problems += [find_call_problem(call) or find_literal_problem(call, text) for call, _ in found.calls]
     problems += [find_attribute_problem(entity, path) for path in sorted(found.paths[entity])]
-    problems += [_find_date_problem(origin) for origin in sorted(found.dated)]
+    problems += find_mismatches(text, purpose)
     return join_problems(problems)
 
 
@@ -149,13 +148,3 @@ def _guess_name(name: str) -> str | None:
         if spelled in PROPERTIES[variable]:
             return f"{variable}.{spelled}"
     return find_near(name, TYPES | NAMESPACES)
-
-
-def _find_date_problem(origin: Origin) -> Problem | None:
-    variable, path = origin
-    kind = find_kind(variable, path)
-    if kind is None:
-        return None
-    name = f"{variable}.{'.'.join(spell_path(variable, path))}"
-    what = "text" if kind.type == "time" else kind.type  # Graph sends a time as a text
-    return f"compares {name}, which is a {what}, with a time", f"write timestamp({name})"

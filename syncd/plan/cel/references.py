@@ -25,8 +25,6 @@ _ALIKE = frozenset({"distinct", "dyn", "filter", "reverse", "slice", "sort", "va
 """Functions whose value has the same elements, or is the same, as what they are given."""
 _ONE_OF = frozenset({"first", "last"})
 _BESIDE_LISTS = frozenset({"==", "!=", "+"})
-_TIMES = frozenset({"duration", "timestamp"})
-_BESIDE_DATES = frozenset({"==", "!=", "<", "<=", ">", ">=", "-"})
 
 
 @dataclass(slots=True)
@@ -37,7 +35,7 @@ class References:
     goes; ``list_places``: those that stand where a list may stand. ``elements``: what is looked at in elements of lists
     and other values that no property names, ``element_lists`` the names among it that are used as lists. ``whole``:
     variables that are used otherwise than by a property. ``unknown``: names that nothing bears. ``calls``: every call
-    with the names bound around it, inner ones first. ``dated``: properties that are compared with a time.
+    with the names bound around it, inner ones first.
     """
 
     text: str
@@ -50,7 +48,6 @@ class References:
     whole: set[RecordKind] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)
     calls: list[tuple[Call, Scope]] = field(default_factory=list)
-    dated: set[Origin] = field(default_factory=set)
     uses_now: bool = False
 
 
@@ -114,7 +111,7 @@ class _Walker:
         self.found = found
 
     def read(self, expression: Expr, scope: Scope) -> None:
-        """Note everything in an expression, and which of its operands stand beside a list or a time."""
+        """Note everything in an expression, and which of its operands stand beside a list."""
         for before, part, after in zip((None, *expression), expression, (*expression[1:], None), strict=False):
             if not isinstance(part, Operator):
                 self._visit(part, scope)
@@ -122,12 +119,10 @@ class _Walker:
                 self.found.unknown.add(self.found.text[part.start : after.end])
             elif part.text == "in":
                 self._note_list_place(after, scope)
-            elif part.text in _BESIDE_LISTS | _BESIDE_DATES:
+            elif part.text in _BESIDE_LISTS:
                 for one, other in ((before, after), (after, before)):
-                    if part.text in _BESIDE_LISTS and isinstance(other, Bracket) and other.opener == "[":
+                    if isinstance(other, Bracket) and other.opener == "[":
                         self._note_list_place(one, scope)
-                    if part.text in _BESIDE_DATES and self._is_time(other, scope):
-                        self._note_dated(one, scope)
 
     def _visit(self, node: Node, scope: Scope, *, top: bool = True) -> None:
         """``top`` False: more follows, which has been noted as a whole."""
@@ -182,11 +177,6 @@ class _Walker:
                 self.read(part, scope)
         self.found.calls.append((call, scope))
 
-    def _is_time(self, node: Node | Operator | None, scope: Scope) -> bool:
-        if isinstance(node, Call):
-            return node.base is None and node.name in _TIMES
-        return isinstance(node, Name) and self._is_now(node, scope)
-
     def _is_now(self, node: Name, scope: Scope) -> bool:
         return node.text == NOW and NOW not in scope
 
@@ -222,12 +212,6 @@ class _Walker:
         name = node.name if isinstance(node, Select) else node.key if isinstance(node, Index) else None
         if name is not None:
             self.found.element_lists.add(name)
-
-    def _note_dated(self, node: Node | Operator | None, scope: Scope) -> None:
-        if node is not None and not isinstance(node, Operator):
-            origin = trace(node, scope)
-            if origin is not None and origin[1]:
-                self.found.dated.add(origin)
 
 
 def _split_chain(node: Select | Index) -> tuple[Path, Node]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from syncd.model.run import RunRecord
 from syncd.plan.report.sides import SIDES, Side, SideState
+
+BEGINNING: Final = "no full run has succeeded in it, and nothing in the portal is known to be ours"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +20,8 @@ class Standing:
     """
 
     works: bool
+    fresh: bool
+    """The store is a beginning: nothing in the portal is known to be ours."""
     last: Mapping[str, RunRecord | None]
     sides: Mapping[Side, SideState]
     held: int
@@ -37,6 +42,8 @@ def list_troubles(standing: Standing) -> list[str]:
 
 def _iterate_troubles(standing: Standing) -> Iterator[str]:
     newest = max((run for run in standing.last.values() if run is not None), key=lambda run: run.id, default=None)
+    if standing.fresh:
+        yield "the store is new: if another one was lost, restore that one"
     if newest is None:
         yield "no run has read the tenant yet"
     elif newest.status in ("failed", "interrupted"):

@@ -195,6 +195,8 @@ TEXTS: Final[dict[str, str]] = {
     "overview.role_standby": "This daemon waits; somebody else has the store.",
     "overview.role_command": "A command works on the store; no daemon is up.",
     "overview.role_nobody": "Nobody works on the store: no run starts by itself.",
+    "overview.fresh": "This store is new: no full run has succeeded in it, and nothing in the portal is known to be "
+    "ours. If another one was lost, stop syncd and restore that one.",
     "overview.next_full": "Next full run",
     "overview.next_delta": "Next delta run",
     "overview.last_full": "Last full run",

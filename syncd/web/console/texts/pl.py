@@ -198,6 +198,8 @@ TEXTS: Final[dict[str, str]] = {
     "overview.role_standby": "Ta usługa czeka; magazyn ma ktoś inny.",
     "overview.role_command": "Nad magazynem pracuje polecenie; żadna usługa nie działa.",
     "overview.role_nobody": "Nikt nie pracuje nad magazynem: żaden przebieg nie zacznie się sam.",
+    "overview.fresh": "Ten magazyn danych jest nowy: żaden pełny przebieg się w nim nie powiódł i o niczym w portalu "
+    "nie wiadomo, że jest nasze. Jeżeli wcześniejszy magazyn zaginął, zatrzymaj syncd i przywróć tamten.",
     "overview.next_full": "Następny pełny",
     "overview.next_delta": "Następny przyrostowy",
     "overview.last_full": "Ostatni pełny",
