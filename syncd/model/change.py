@@ -158,7 +158,7 @@ class PlainLinks(NamedTuple):
 
     record: int
     source_key: int
-    members: list[int]
+    members: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,16 @@
-"""Write plain links into a plan, of which a first plan has hundreds of thousands: a group at a time, in columns."""
+"""Write plain links into a plan, of which a first plan has hundreds of thousands: a group at a time, in columns.
+
+Of what a link costs SQLite, three quarters is the index over the member, since each of them belongs to another place
+of it. Many links are therefore written without that index, which is made anew from what is there, in the same
+transaction: whoever reads sees both or neither, and a kill leaves it as it was.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Index
 
 from syncd.model.change import LINK_PHASES, LinkKind, PlainLinks
 from syncd.store.db.sql import encode_rows, insert_tuples
@@ -19,13 +25,19 @@ _INSERT_GROUP = f"""
     SELECT ?, ? + key, ?, 'link', ?, ?, value, '', ?, '', '', 'planned', '', '' FROM json_each(?)
 """  # noqa: S608 - names of ours
 """The members of a group are one parameter of SQLite, since each row that is handed over alone costs as much again."""
+_COUNT = "SELECT count(*) FROM (SELECT 1 FROM changes LIMIT ?)"
+
+MANY = 50_000
+"""From so many links on, the index over the member is made anew."""
+_TIMES = 3
+"""As long as no more than so many times as many changes are there already: each of them costs it an eighth of a link."""
 
 
 def insert_plain_links(
     connection: Connection, run_id: int, start: int, *, kind: LinkKind, links: Sequence[PlainLinks]
 ) -> int:
     """Insert links from place ``start`` on; return the next place."""
-    phase = int(LINK_PHASES[kind])
+    phase, number = int(LINK_PHASES[kind]), sum(len(each.members) for each in links)
     if connection.dialect.name == "postgresql":
         rows = _list_rows(links, run_id=run_id, start=start, phase=phase, kind=kind)
         insert_tuples(connection, changes, _COLUMNS, list(rows))
@@ -33,10 +45,28 @@ def insert_plain_links(
         groups = []
         place = start
         for record, source, members in links:
-            groups.append((run_id, place, phase, kind, record, source, encode_rows(members).decode()))
+            groups.append((run_id, place, phase, kind, record, source, encode_rows(list(members)).decode()))
             place += len(members)
-        connection.exec_driver_sql(_INSERT_GROUP, groups)
-    return start + sum(len(each.members) for each in links)
+        with _without_index(connection, number):
+            connection.exec_driver_sql(_INSERT_GROUP, groups)
+    return start + number
+
+
+@contextmanager
+def _without_index(connection: Connection, number: int) -> Iterator[None]:
+    """Leave the index over the member out while so many links are written, where that costs less than it saves."""
+    most = _TIMES * number
+    if number < MANY or connection.exec_driver_sql(_COUNT, (most + 1,)).scalar_one() > most:
+        yield
+        return
+    index = _find_index()
+    index.drop(connection)
+    yield
+    index.create(connection)
+
+
+def _find_index() -> Index:
+    return next(index for index in changes.indexes if index.columns.keys() == ["target_key"])
 
 
 def _list_rows(

@@ -33,7 +33,7 @@ from syncd.store.db.parameters import among_bound, gather, read_gathered
 from syncd.store.db.sql import encode_json, encode_rows
 from syncd.store.schema.tables import UtcTime, changes, run_chain, runs, settlements
 
-AT_ONCE = 5000
+AT_ONCE = 1000
 """Changes that are read at once."""
 _SETTLED_WITHIN = HELD_FOR + timedelta(days=1)
 Standing = tuple[str, str, str]

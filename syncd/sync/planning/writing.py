@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 Placed = tuple[Change, int, int | None]
 
 _CHANGES_AT_ONCE = 2000
-_LINKS_AT_ONCE = 20_000
+_LINKS_AT_ONCE = 500_000
 
 
 class PlanWriter:
@@ -49,7 +50,7 @@ class PlanWriter:
         if self._changes or kind != self._kind:
             self.flush()
         self._kind = kind
-        self._links.append(links)
+        self._links.append(links._replace(members=array("q", links.members)))  # a quarter of the room
         self._waiting += len(links.members)
         if self._waiting >= _LINKS_AT_ONCE:
             self.flush()
