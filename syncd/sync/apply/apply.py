@@ -31,7 +31,7 @@ from syncd.sync.apply.circuit import Circuit, Kind
 from syncd.sync.apply.failure_log import FailureLog
 from syncd.sync.apply.links import iterate_links, send_links, sort_out
 from syncd.sync.apply.privileges import Granting
-from syncd.sync.apply.readiness import Readiness
+from syncd.sync.apply.readiness import Patience, Readiness
 from syncd.sync.apply.recorder import Recorder
 from syncd.sync.apply.records import RecordWrites
 from syncd.sync.apply.settle import find_done, find_linked
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 _BATCH = 1024
 _TOGETHER = (Phase.HANDOVER_ENDS, Phase.UNLINKS, Phase.DISOWNS, Phase.REVOKES, Phase.GRANTS)
+_CHANGING = frozenset({"update", "adopt", "handover"})
 _LEVELS = 60
 """So many levels of managers are created one after the other; whoever is further down gets the manager afterwards."""
 
@@ -98,6 +99,7 @@ class Apply:
         self._substituting = Substituting(portal=portal, store=store, clock=clock)
         self._granting = Granting(portal=portal, store=store, looks=looks, clock=clock)
         self._readiness = Readiness(portal, store, clock=clock, stopping=stopping)
+        self._patience = Patience(clock, within=options.sync_wait, stopping=stopping)
         self._records = RecordWrites(
             portal,
             store,
@@ -282,6 +284,8 @@ class Apply:
                 Outcome(planned.seq, "done") if planned.seq in done else judge_failure(planned, error)
                 for planned, _, _ in call.placed
             ]
+        if first.change.action in _CHANGING:
+            self._patience.note(first.change.bps_id)
         for outcome in outcomes:
             if outcome.status in ("failed", "started"):
                 await failures.note([outcome.seq], first.change.action, first.change.object, outcome.error)
@@ -293,7 +297,7 @@ class Apply:
             if broken := self._circuit.find_broken(links.bps_id, kind):
                 outcomes = [LinkOutcome(links, "failed", Reason(text=broken))]
             else:
-                outcomes = await send_links(links, self._portal, self._store, self._clock)
+                outcomes = await send_links(links, self._portal, self._store, self._clock, self._patience)
                 if any(outcome.status == "deferred" for outcome in outcomes):
                     self._note_surprise()  # all of them were ready by what is known
                 self._circuit.close(kind)

@@ -12,6 +12,7 @@ from syncd.model.change import LinkBatch, LinkKind, LinkOutcome
 from syncd.model.reason import Cause, Reason
 from syncd.model.target import MembersResult
 from syncd.plan.words import say
+from syncd.sync.apply.readiness import Patience
 from syncd.sync.apply.work_queue import load_ahead
 from syncd.sync.ports.sides import Portal
 
@@ -58,11 +59,20 @@ def _cut(batch: LinkBatch, size: int) -> list[LinkBatch]:
     return [batch.cut(start, start + size) for start in range(0, len(batch.seqs), size)]
 
 
-async def send_links(links: LinkBatch, portal: Portal, store: Store, clock: Clock) -> list[LinkOutcome]:
-    """Add the members or owners of one batch; raises what concerns more than them."""
+async def send_links(
+    links: LinkBatch, portal: Portal, store: Store, clock: Clock, patience: Patience
+) -> list[LinkOutcome]:
+    """Add the members or owners of one batch; raises what concerns more than them.
+
+    Who is not ready because this very run has changed the account, or the group, is waited for.
+    """
     write = portal.add_members if links.kind == "membership" else portal.add_owners
     try:
-        result = await write(links.bps_id, links.members)
+        result, attempt = await write(links.bps_id, links.members), 0
+        while (late := patience.choose(links.bps_id, result.pending)) and await patience.pause(attempt):
+            again, attempt = await write(links.bps_id, late), attempt + 1
+            rest = tuple(name for name in result.pending if name not in {*late})
+            result = MembersResult((), (*rest, *again.pending), (*result.failed, *again.failed))
     except NotFound:
         await store.inventory.store_group_detail(links.bps_id, None, now=clock.now())
         return [LinkOutcome(links, "deferred", say(Cause.NOT_READY, what=_GROUP_GONE))]

@@ -9,7 +9,7 @@ import structlog
 
 from syncd.clock import Clock
 from syncd.errors import Interrupted
-from syncd.model.target import Account, PortalGroup
+from syncd.model.target import Account, PortalGroup, fold
 from syncd.sync.ports.sides import Portal
 from syncd.tasks import task_group
 
@@ -18,6 +18,42 @@ if TYPE_CHECKING:
 
 _FEW = 25
 """Up to so many waiting records are asked for singly; more are found by reading the list."""
+_MANY = 20_000
+
+
+class Patience:
+    """Waits for the records that a run has changed itself: some portals copy a changed record anew, like a new one.
+
+    Nobody asks them before: a member that the portal does not take yet shows it. All waiting of a run is bounded.
+    """
+
+    def __init__(self, clock: Clock, *, within: float, stopping: Callable[[], bool]) -> None:
+        self._clock = clock
+        self._within = within
+        self._stopping = stopping
+        self._changed: set[str] = set()
+        self._deadline: float | None = None
+
+    def note(self, bps_id: str) -> None:
+        """Remember that this run has changed this record; of very many all count as changed."""
+        if len(self._changed) <= _MANY:
+            self._changed.add(fold(bps_id))
+
+    def choose(self, group: str, members: Sequence[str]) -> list[str]:
+        """Return those of the members of a group that are worth waiting for: they, or the group, were changed."""
+        if len(self._changed) > _MANY or fold(group) in self._changed:
+            return [*members]
+        return [member for member in members if fold(member) in self._changed]
+
+    async def pause(self, attempt: int) -> bool:
+        """Wait longer with each attempt, counted from 0; False when the time is over, or the run shall stop."""
+        now = self._clock.monotonic()
+        if self._deadline is None:
+            self._deadline = now + self._within
+        if self._stopping() or now >= self._deadline:
+            return False
+        await self._clock.sleep(min(0.25 * 2 ** min(attempt, 5), 5.0, self._deadline - now))
+        return True
 
 
 class Readiness:

@@ -1,0 +1,82 @@
+"""A portal that copies a changed record anew takes it into no group until that is done: it is waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from syncd.model.target import MembersResult, fold
+from tests.fakes.world import World
+
+
+async def found_company(world: World) -> None:
+    """Three people in one of two groups."""
+    for name in ("all", "new"):
+        world.source.put_group(name, displayName=name, mailNickname=f"{name}@grp")
+    for number in range(3):
+        login = f"u{number}@x.com"
+        world.source.put_user(f"u{number}", userPrincipalName=login, displayName=login, mail=login)
+        world.source.link("all", f"u{number}")
+    assert (await world.sync("full")).status == "succeeded"
+
+
+pytestmark = pytest.mark.company(founded_by=found_company)
+
+
+def copy_anew(world: World, monkeypatch: pytest.MonkeyPatch, *, attempts: int, members: Sequence[str]) -> list[str]:
+    """Let the portal take these people into groups only at a later attempt; return the groups as they are asked for."""
+    add, asked = world.portal.add_members, list[str]()
+
+    async def add_members(group_id: str, member_ids: Sequence[str]) -> MembersResult:
+        asked.append(group_id)
+        late = {fold(name) for name in members} if asked.count(group_id) <= attempts else set()
+        result = await add(group_id, [name for name in member_ids if fold(name) not in late])
+        return MembersResult(result.done, tuple(name for name in member_ids if fold(name) in late), result.failed)
+
+    monkeypatch.setattr(world.portal, "add_members", add_members)
+    return asked
+
+
+async def test_who_was_changed_by_the_run_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And asked for again without the others, who are in the group by then."""
+    asked = copy_anew(world, monkeypatch, attempts=3, members=["U0@x.com"])
+    world.source.put_user("u0", jobTitle="Clerk")
+    for name in ("u0", "u1"):
+        world.source.link("new", name)
+    run = await world.sync("delta")
+    assert (run.status, run.counts.get("deferred", 0)) == ("succeeded", 0)
+    assert world.portal.picture()["new@grp"] == {"u0@x.com", "u1@x.com"}
+    assert len(asked) == 4
+
+
+async def test_so_is_everybody_of_a_group_that_was_changed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The group is copied anew then, and takes nobody."""
+    copy_anew(world, monkeypatch, attempts=2, members=["u0@x.com", "u1@x.com"])
+    world.source.put_group("new", displayName="newer")
+    for name in ("u0", "u1"):
+        world.source.link("new", name)
+    run = await world.sync("delta")
+    assert (run.status, run.counts.get("deferred", 0)) == ("succeeded", 0)
+    assert world.portal.picture()["new@grp"] == {"u0@x.com", "u1@x.com"}
+
+
+async def test_what_is_not_ready_in_time_is_put_off(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The waiting of a run is bounded, and the next run does it."""
+    copy_anew(world, monkeypatch, attempts=10_000, members=["u0@x.com"])
+    world.source.put_user("u0", jobTitle="Clerk")
+    world.source.link("new", "u0")
+    run = await world.sync("delta")
+    assert (run.status, run.counts["deferred"]) == ("succeeded", 1)
+    monkeypatch.undo()
+    assert (await world.sync("delta")).status == "succeeded"
+    assert world.portal.picture()["new@grp"] == {"u0@x.com"}
+
+
+async def test_nobody_else_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A portal that does not know somebody may never do: that is left to the next run at once."""
+    asked = copy_anew(world, monkeypatch, attempts=10_000, members=["u0@x.com"])
+    world.source.put_user("u1", jobTitle="Clerk")
+    world.source.link("new", "u0")
+    run = await world.sync("delta")
+    assert (run.status, run.counts["deferred"], len(asked)) == ("succeeded", 1, 1)
