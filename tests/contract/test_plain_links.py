@@ -82,7 +82,7 @@ def test_links_that_fail_leave_the_index(database: Database, monkeypatch: pytest
     """All of it is one transaction: a place that is there already takes back the links and what was done for them."""
     _write(database, 1, many=len(_ROWS) + 1, monkeypatch=monkeypatch)
     before = _load_indexes(database)
-    with pytest.raises(Exception, match="(?i)unique"):
+    with pytest.raises(Exception, match=r"(?i)unique"):
         _write(database, 1, many=1, monkeypatch=monkeypatch)
     assert _load_links(database, 1) == _ROWS
     assert _load_indexes(database) == before

@@ -78,7 +78,7 @@ def is_fresh(database: Database) -> bool:
     ours as long as no record is, or adoptions wait for approval. An older store whose full runs are never whole is no
     beginning.
     """
-    if RunLog(database).load_last.blocking(kinds=_PULLS[:1], statuses=_SUCCEEDED) is not None:
+    if RunLog(database).load_last.blocking(kinds=PULLS[:1], statuses=_SUCCEEDED) is not None:
         return False
     return not database.load_value(OWNS_ANYTHING) or bool(database.load_value(_HOLDS_ADOPTIONS))
 
