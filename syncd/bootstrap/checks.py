@@ -333,7 +333,7 @@ def check_store(settings: Settings) -> Check:
     if revision == head:
         return Check("store", "ok", detail=f"{where} is at revision {head}")
     detail = f"{where} is at revision {revision}, this syncd needs {head}"
-    if is_of_newer(revision):
+    if revision is not None and is_of_newer(revision):
         remedy = "it was written by a newer syncd: install that version again, or restore a copy of before"
     else:
         remedy = "stop every syncd on it and run 'syncd migrate'"

@@ -26,6 +26,7 @@ def list_told(world: World) -> list[str]:
         last=overview.last,
         sides=overview.sides,
         held=0,
+        emptied=0,
         failing=0,
         short={},
         ending=0,
