@@ -53,7 +53,7 @@ def _cut(sandbox: Sandbox, side: str, chance: random.Random) -> None:
 
 
 def _spell(sandbox: Sandbox, _side: str, chance: random.Random) -> None:
-    sandbox.portal_knobs.spelling = chance.choice(("trimmed", "lower"))
+    sandbox.portal_knobs.spelling = chance.choice(("trimmed", "lower", "composed", "decomposed"))
 
 
 def _bomb(sandbox: Sandbox, side: str, _chance: random.Random) -> None:

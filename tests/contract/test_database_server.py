@@ -173,6 +173,52 @@ def test_credentials_that_were_rotated_are_read_for_each_new_session(
         database.close()
 
 
+def test_credentials_among_the_parameters_are_read_for_each_new_session(
+    postgres_url: str, tmp_path: Path, opened: Callable[..., Database]
+) -> None:
+    """User and password may stand behind the question mark, and move; another host is another database."""
+    server = make_url(postgres_url)
+    file = tmp_path / "url"
+    with (
+        fresh_database(postgres_url) as url,
+        psycopg.connect(_as_libpq(server), autocommit=True) as admin,
+        _role(admin, "turned", "before"),
+    ):
+        whole = make_url(url)
+        bare = URL.create(whole.drivername, host=whole.host, port=whole.port, database=whole.database)
+
+        def write(address: URL) -> None:
+            file.write_text(address.render_as_string(hide_password=False), encoding="utf-8")
+            admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'turned'")
+
+        write(bare.update_query_dict({"user": "turned", "password": "before"}))
+        secret = Secret.from_file(file)
+        database = opened(secret.reveal(), secret.reveal)
+        assert load_revision(database) is None
+        admin.execute("ALTER ROLE turned PASSWORD 'after!'")
+        write(bare.update_query_dict({"user": "turned", "password": "after!"}))
+        assert load_revision(database) is None
+        admin.execute("ALTER ROLE turned PASSWORD 'third'")
+        write(bare.set(username="turned", password="third"))
+        assert load_revision(database) is None
+        kept = tmp_path / "passes"
+        kept.write_text("*:*:*:turned:fourth\n")
+        kept.chmod(0o600)
+        admin.execute("ALTER ROLE turned PASSWORD 'fourth'")
+        write(bare.update_query_dict({"user": "turned", "passfile": str(kept)}))
+        assert load_revision(database) is None
+        with _role(admin, "other", "fifth"):
+            write(bare.set(username="other", password="fifth"))
+            assert load_revision(database) is None
+            write(bare.update_query_dict({"user": "turned", "password": "fourth"}))
+            admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'other'")
+            assert load_revision(database) is None
+        write(bare.update_query_dict({"user": "turned", "password": "fourth", "host": "elsewhere.example"}))
+        with pytest.raises(StoreError, match=r"host=elsewhere\.example now.*start it again"):
+            load_revision(database)
+        database.close()
+
+
 def test_parameters_of_the_driver_are_handed_on(postgres_url: str, opened: Callable[..., Database]) -> None:
     """A number of psycopg's, and libpq's own in place of ours."""
     with fresh_database(postgres_url) as url:

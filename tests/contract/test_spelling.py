@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 
@@ -66,6 +68,41 @@ async def test_a_spelling_that_comes_back_twice_is_what_we_wrote(world: World, s
     await world.sync("delta")
     assert world.portal.accounts["ann@x.com"].job_title == f"Former  {LONG}"
     assert await live(world, spell, runs=3) == [1, 0, 0]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+async def test_another_form_of_unicode_is_no_difference_at_all(world: World, form: Literal["NFC", "NFD"]) -> None:
+    """It is not even written once more, and a real change goes through, one by hand is set back."""
+    hire(world)
+    other: Literal["NFC", "NFD"] = "NFD" if form == "NFC" else "NFC"
+    names = {name: unicodedata.normalize(other, f"Jos\xe9 {name}") for name in ("ann", "ben", "cleo")}
+    for name, shown in names.items():
+        world.source.put_user(name, displayName=shown, jobTitle=unicodedata.normalize(other, "G\xe4rtner"))
+    await world.sync("full")
+
+    def spell(text: str) -> str:
+        return unicodedata.normalize(form, text)
+
+    assert await live(world, spell, runs=3) == [0, 0, 0]
+    world.source.put_user("ann", jobTitle=unicodedata.normalize(other, "B\xe4cker"))
+    await world.sync("delta")
+    assert spell(world.portal.accounts["ann@x.com"].job_title or "") == spell("B\xe4cker")
+    assert await live(world, spell, runs=2) == [0, 0]
+    world.portal.accounts["ann@x.com"] = replace(world.portal.accounts["ann@x.com"], job_title="Backer")
+    await world.sync("full")
+    assert spell(world.portal.accounts["ann@x.com"].job_title or "") == spell("B\xe4cker")
+
+
+async def test_two_logins_that_differ_by_their_form_are_two_people(world: World) -> None:
+    """Neither takes the record of the other, whichever goes."""
+    one, two = "jos\xe9@x.com", "jose\u0301@x.com"
+    for name, login in (("one", one), ("two", two)):
+        world.source.put_user(name, userPrincipalName=login, displayName=name, mail="j@x.com")
+    await world.sync("full")
+    assert {one, two} <= set(world.portal.accounts)
+    world.source.put_user("one", userPrincipalName="joe@x.com")
+    await world.sync("full")
+    assert world.portal.accounts[two].name == "two"
 
 
 async def test_another_word_is_somebody_elses_doing(world: World) -> None:

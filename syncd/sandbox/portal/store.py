@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -330,7 +331,13 @@ class PortalStore:
 
 def _spell(value: str, spelling: str) -> str:
     """Return a value as the portal keeps it; one that would be lost altogether stays as it is."""
-    kept = {"trimmed": " ".join(value.split()), "lower": value.lower(), "cut": value[:_CUT].rstrip()}
+    kept = {
+        "trimmed": " ".join(value.split()),
+        "lower": value.lower(),
+        "cut": value[:_CUT].rstrip(),
+        "composed": unicodedata.normalize("NFC", value),
+        "decomposed": unicodedata.normalize("NFD", value),
+    }
     return kept.get(spelling, value) or value
 
 

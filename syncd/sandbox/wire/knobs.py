@@ -17,6 +17,7 @@ ExpiryForm = Literal["unsupported_query", "sync_state_not_found", "gone", "never
 CreationManager = Literal["take", "refuse", "synchronized", "drop"]
 Clearing = Literal["both", "empty", "null", "ignored", "refused"]
 Installation = Literal["standalone", "saas", "sharepoint"]
+Spelling = Literal["as sent", "trimmed", "lower", "cut", "composed", "decomposed"]
 TimeStated = Literal["stated", "absent", "aged"]
 FrontPage = Literal["entra", "other redirect", "other tenant", "other provider", "page"]
 Version = Literal["2024R1", "2025R1", "2025R2", "2026R1"]
@@ -97,7 +98,7 @@ class PortalKnobs:
     case_matters: bool = False  # BPS ids that differ in case only are two
     deletion_clears_places: bool = True  # False: a deleted user stays in the groups, and is shown there
     max_length: int = 255  # of any value; 0: no limit
-    spelling: Literal["as sent", "trimmed", "lower", "cut"] = "as sent"  # what becomes of a value that is written
+    spelling: Spelling = "as sent"  # what becomes of a value that is written
     links_lost: bool = False  # adding members or owners is answered as done, and is not
     max_page_size: int = 0  # the server's cap on size; 0: none
     workers: int = 0  # so many requests are worked on at once, the others wait; 0: all

@@ -23,6 +23,12 @@ _SESSION: Mapping[str, object] = {
 _OF_THE_DRIVER = "prepare_threshold"
 """The one parameter of an address that is psycopg's and not libpq's, and wants a number."""
 
+_LETS_IN = ("user", "password", "passfile", "sslcert", "sslkey", "sslpassword", "sslrootcert", "sslcrl", "sslcrldir")
+"""What a server wants to be shown: before the host, or among the parameters of an address."""
+
+_PLACES = ("host", "hostaddr", "port", "dbname", "service")
+"""Parameters that say which database it is, as what stands before them does."""
+
 _PROCESS = text("SELECT pg_backend_pid()")
 _BESIDES = 3
 
@@ -30,9 +36,9 @@ _BESIDES = 3
 def make_engine(address: str, read: Callable[[], str]) -> Engine:
     """Return the engine of a server; nothing is asked of it yet.
 
-    ``read`` gives the address as it is now: user and password are taken from it for each new session, since they may
-    live in a file that somebody rotates. A session in another encoding than UTF-8, or one with another database
-    than at first, raises StoreError.
+    ``read`` gives the address as it is now: user, password and what else lets in are taken from it for each new
+    session, wherever they stand in it, since they may live in a file that somebody rotates. A session in another
+    encoding than UTF-8, or one with another database than at first, raises StoreError.
     """
     url = make_url(address)
     threshold = url.query.get(_OF_THE_DRIVER)
@@ -51,15 +57,20 @@ def make_engine(address: str, read: Callable[[], str]) -> Engine:
                 f"store.url names {_name_database(now)} now, and this syncd works with {_name_database(url)}: start it "
                 "again, so that it works with the new one"
             )
-        fresh = {"user": now.username, "password": now.password}
-        parameters.update({key: value for key, value in fresh.items() if value is not None})
+        _, fresh = engine.dialect.create_connect_args(now)
+        for name in _LETS_IN:
+            parameters.pop(name, None)
+            if (value := fresh.get(name)) is not None:
+                parameters[name] = value
 
     event.listen(engine, "connect", _prepare, insert=True)  # before SQLAlchemy asks anything itself
     return engine
 
 
 def _name_database(url: URL) -> str:
-    return url.set(username=None, password=None, query={}).render_as_string()
+    places = {name: value for name, value in url.query.items() if name in _PLACES}
+    bare = URL.create(url.drivername, host=url.host, port=url.port, database=url.database, query=places)
+    return bare.render_as_string()
 
 
 def _prepare(connection: Any, _record: object) -> None:

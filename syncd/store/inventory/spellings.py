@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, select
 
 from syncd.model.kinds import RecordKind
-from syncd.plan.spelling import TIMES, is_spelling
+from syncd.plan.spelling import TIMES, is_same_text, is_spelling
 from syncd.store.db.parameters import among_bound
 from syncd.store.db.sql import decode_json, upsert
 from syncd.store.inventory.written import OWN_FIELDS, TABLES
@@ -26,7 +26,8 @@ def take_as_written(
     """Put what we wrote in place of the portal's spelling of it, in ``fresh``; return of how many records it is new.
 
     ``there``: what the store has. A spelling counts once it has been shown twice of the same value, which was written
-    anew in between: only then it is not what somebody has put in by hand.
+    anew in between: only then it is not what somebody has put in by hand. The same characters in another form of
+    Unicode count at once.
     """
     differing = [key for key, values in fresh.items() if key in there and there[key] != values]
     settled = Counter[str]()
@@ -39,17 +40,24 @@ def take_as_written(
     rows: list[dict[str, Any]] = []
     for (key, field), (place, sent, shown) in met.items():
         row = known.get((key, field))
+        if is_same_text(sent=sent, shown=shown):
+            _put(fresh, key, place=place, sent=sent)
+            continue
         times = row.times if row is not None and (row.sent, row.shown) == (sent, shown) else 0
         if times < TIMES and there[key][place] == sent:  # written since the last reading
             times += 1
             rows.append({"key": key, "field": field, "sent": sent, "shown": shown, "times": times})
             settled[field] += times == TIMES
         if times >= TIMES:
-            values = list(fresh[key])
-            values[place] = sent
-            fresh[key] = tuple(values)
+            _put(fresh, key, place=place, sent=sent)
     upsert(connection, spellings, rows)
     return +settled
+
+
+def _put(fresh: dict[int, Values], key: int, *, place: int, sent: str) -> None:
+    values = list(fresh[key])
+    values[place] = sent
+    fresh[key] = tuple(values)
 
 
 def _find(
