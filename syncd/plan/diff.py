@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from syncd.model.change import Change, ObjectKind, Phase
 from syncd.model.reason import NO_REASON, Cause
@@ -44,8 +44,7 @@ class Current:
     """Values put in by hand that a person, or the policy, took as they are."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
+class Pair(NamedTuple):
     """One BPS id: who wants it (if anybody), what the target has there, and who its owner is or was."""
 
     bps_id: str

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from syncd.model.reason import Cause, Reason
+from syncd.model.reason import NO_REASON, Cause, Reason
 from syncd.model.target import fold
 from syncd.plan.desired import Desired, SourceGroup, SourceUser
 from syncd.store.db.markers import SCOPE_GROUPS, save_marker
@@ -107,7 +107,8 @@ class DesiredState(StorePart):
                 values = state, attributes, manager, source_id, in_groups, bound.get(key, "")
                 digest = digests.sum_up(*values) if digests else None
                 if touched_only or digest is None or digest != made_of:
-                    known = {**decode_json(attributes), "id": source_id}
+                    known = decode_json(attributes)
+                    known["id"] = source_id
                     users.append(SourceUser(key, state, known, manager, in_groups, digest))
             if users:
                 yield users
@@ -162,7 +163,7 @@ class DesiredState(StorePart):
                 reason = decision.reason
                 if before is not None and state == "collision":
                     reason = Reason(Cause(before.cause), before.reason)
-                said = reason.cause.value, reason.text
+                said = ("", "") if reason is NO_REASON else (reason.cause.value, reason.text)
                 row = (decision.key, state, *said, principal, *fields, decision.manager_key, decision.made_of)
                 if before is None or tuple(before) != row:
                     rows.append(row)

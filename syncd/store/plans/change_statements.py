@@ -24,6 +24,7 @@ from syncd.model.kinds import RECORD_KINDS
 from syncd.model.reason import Cause
 from syncd.store.db.parameters import among_bound, gather
 from syncd.store.schema.tables import (
+    Key,
     changes,
     desired_users,
     runs,
@@ -40,7 +41,18 @@ READ = (
 
 UNCOUNTED = (Cause.COMPLETES_CREATION.value, Cause.RETURNS.value)
 """Causes of what no guard counts."""
+COUNTED_LINKS: tuple[LinkKind, ...] = ("membership", "ownership")
+"""Whose numbers the row of links has, in this order, where the others have "counting" and "records"."""
+_LINK_PHASES = tuple(int(phase) for phase in LINK_PHASES.values())
 _RUN = changes.c.run_id == bindparam("run")
+
+
+def run_where(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Return the condition that a change is of the run ``:run``, and of none unless ``condition``, which names no row.
+
+    A plan may have a million changes: so none of them is looked at when nothing can be found.
+    """
+    return changes.c.run_id == select(bindparam("run", type_=Key)).where(condition).scalar_subquery()
 
 
 def _count_planned() -> Select[Any]:
@@ -58,22 +70,22 @@ def _count_planned() -> Select[Any]:
             func.sum(case((moves, 1), else_=0)).label("moves"),
             func.sum(case((leavers, 1), else_=0)).label("leavers"),
         )
-        .where(_RUN, c.status == "planned", c.phase.not_in([int(phase) for phase in LINK_PHASES.values()]))
+        .where(_RUN, c.phase.not_in(_LINK_PHASES), c.status == "planned")
         .group_by(c.action, c.object)
     )
 
 
-def _count_links(kind: LinkKind, phase: Phase) -> Select[Any]:
-    """Return how many links of a phase count, in the same columns.
+def _count_links() -> Select[Any]:
+    """Return how many links of each kind count, as one row in the same columns: "counting" and "records" are theirs.
 
     They are counted apart, because a plan has more of them than of all else: a list by kinds would be sorted first.
     """
     c = changes.c
-    none: ColumnElement[Any] = literal_column("0")
-    counting = c.cause.not_in(UNCOUNTED)
+    nothing: ColumnElement[Any] = literal_column("0")
+    numbers = (func.count(case((c.phase == int(LINK_PHASES[kind]), 1))) for kind in COUNTED_LINKS)
     return select(
-        literal_column("'link'").label("action"), literal_column(f"'{kind}'").label("object"), func.count(), *[none] * 3
-    ).where(_RUN, c.phase == int(phase), c.status == "planned", counting)
+        literal_column("'link'").label("action"), literal_column("''").label("object"), *numbers, nothing, nothing
+    ).where(_RUN, c.phase.in_(_LINK_PHASES), c.status == "planned", c.cause.not_in(UNCOUNTED))
 
 
 def _count_begun() -> Select[Any]:
@@ -91,7 +103,9 @@ def _count_begun() -> Select[Any]:
         earlier.c.object == changes.c.object,
         earlier.c.status.in_(("started", "failed", "deferred")) | ((earlier.c.status == "planned") & cut_short),
     )
-    planned = _RUN, changes.c.status == "planned", changes.c.action == "create", changes.c.object.in_(RECORD_KINDS)
+    first = exists().where(earlier.c.run_id < bindparam("run"))
+    run = run_where(first)  # the first plan of all is not looked through
+    planned = run, changes.c.status == "planned", changes.c.action == "create", changes.c.object.in_(RECORD_KINDS)
     return (
         select(changes.c.object, func.count())
         .where(*planned, changes.c.cause != Cause.RENAMED.value, begun)
@@ -183,7 +197,7 @@ SELECT_FIRST = (
 )
 CHANGES_PLANNED = place_rows(PAGE.where(changes.c.status == "planned"))
 CHANGES_AT = place_rows(select(*READ).where(_RUN, among_bound(changes.c.seq, "seqs")))
-COUNT_PLANNED = union_all(_count_planned(), *(_count_links(kind, phase) for kind, phase in LINK_PHASES.items()))
+COUNT_PLANNED = union_all(_count_planned(), _count_links())
 COUNT_BEGUN = _count_begun()
 COUNT_HOLDS = (
     select(changes.c.action, func.count(), changes.c.error)

@@ -35,6 +35,7 @@ from syncd.store.plans.change_statements import (
     COUNT_PHASES,
     COUNT_PLANNED,
     COUNT_WAITING,
+    COUNTED_LINKS,
     LOAD_DELETIONS,
     SELECT_ADOPTIONS,
     SELECT_FIRST,
@@ -104,7 +105,11 @@ class Plans(StorePart):
         for row in self._database.load_rows(COUNT_PLANNED, {"run": run_id}):
             moves += row.moves or 0
             leavers += row.leavers or 0
-            if row.counting:
+            if row.action == "link":
+                found |= {
+                    ("link", kind): number for kind, number in zip(COUNTED_LINKS, row[2:], strict=False) if number
+                }
+            elif row.counting:
                 found[row.action, row.object] = row.records if row.action == "update" else row.counting
         if moves:
             found["update", "user"] = found.get(("update", "user"), 0) + moves

@@ -30,7 +30,7 @@ _COUNT = "SELECT count(*) FROM (SELECT 1 FROM changes LIMIT ?)"
 MANY = 50_000
 """From so many links on, the index over the member is made anew."""
 _TIMES = 3
-"""As long as no more than so many times as many changes are there: each of them costs it an eighth of a link."""
+"""As long as no more than so many times as many changes are there: each costs the new index an eighth of a link."""
 
 
 def insert_plain_links(

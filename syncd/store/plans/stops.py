@@ -42,6 +42,7 @@ from syncd.store.db.sql import decode_json
 from syncd.store.db.stops import stopped
 from syncd.store.decisions.approvals import Approvals, identify_held, identify_place, load_held
 from syncd.store.inventory.written import LINKS
+from syncd.store.plans.change_statements import run_where
 from syncd.store.runs.retries import has_failures, identify_written, is_not_due, load_tried
 from syncd.store.schema.tables import changes, rejections, runs, target_licences, target_principals, target_users
 
@@ -336,7 +337,7 @@ _SELECT_REJECTED_BEFORE = (
             rejections.c.action == changes.c.action,
         ),
     )
-    .where(_RUN, _PLANNED)
+    .where(run_where(exists().select_from(rejections)), _PLANNED)
 )
 _SELECT_HELD_BEFORE = (
     select(changes.c.run_id, changes.c.held_since, changes.c.action, changes.c.error_cause, changes.c.error)

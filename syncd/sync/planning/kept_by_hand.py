@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from syncd.model.change import LinkKind
@@ -90,7 +89,7 @@ class KeptDrift:
                 self._forget_rejected({("user" if user else "group", key, 0)})
             seen = pair
             if pair.manager is not None and fold(pair.manager) in self._away_ids:
-                seen = replace(pair, manager=None)
+                seen = pair._replace(manager=None)
             found.append((key, seen))
             agreed = find_settled(seen, managers=managers) if self._write else None
             if agreed:

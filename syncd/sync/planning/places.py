@@ -14,7 +14,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from syncd.model.change import LinkKind, PlainLinks
-from syncd.model.packed import pack, unpack
+from syncd.model.packed import MASK, pack
 from syncd.model.reason import Cause
 from syncd.model.run import Removals
 from syncd.plan.closure import Edges, find_below, make_edges
@@ -110,14 +110,14 @@ class PlacePlanning:
         wanted = self._store.pairs.load_desired_of(below, kind=kind) if below else set[int]()
         exist = [group.key for group in together if group.exists]
         current = self._store.pairs.load_current_of(exist, kind=kind) if exist else set[int]()
-        missing, extra = sorted(wanted - current), sorted(current - wanted)
+        missing, extra = sorted(wanted - current if current else wanted), sorted(current - wanted)
         for group in groups:
             if group.key in single:
                 self._plan_group(kind, group, doubts)
                 continue
             lacking, beyond = _cut(missing, group.key), _cut(extra, group.key)
             if lacking and not beyond and self._are_plain(kind, group, lacking):
-                members = sorted(_members(lacking), key=self._order.__getitem__)
+                members = sorted([place & MASK for place in lacking], key=self._order.__getitem__)
                 self._writer.add_links(kind, PlainLinks(group.key, group.source_key, members))
             elif lacking or beyond:
                 self._compare(kind, group, missing=_members(lacking), extra=_members(beyond))
@@ -250,4 +250,4 @@ def _cut(places: Sequence[int], group: int) -> Sequence[int]:
 
 
 def _members(places: Sequence[int]) -> set[int]:
-    return {unpack(place)[1] for place in places}
+    return {place & MASK for place in places}

@@ -247,13 +247,13 @@ class Planner:
     def _place(self, rows: list[tuple[int, Pair]], *, user: bool) -> list[Placed]:
         rules, placed = self._rules, list[Placed]()
         protect = rules.scope.protect
+        kind: RecordKind = "user" if user else "group"
         for key, pair in self._by_hand.adjust(rows, user=user):
             if protect and pair.bps_id.casefold() in protect:
                 continue
             if pair.current is not None and key in self._leaving_now[0 if user else 1]:
-                pair = replace(pair, current=replace(pair.current, leaving_at=self._moment.latest))
-            kind: RecordKind = "user" if user else "group"
-            pair = replace(pair, handover=self._handovers.find(kind, key)) if pair.is_anothers else pair
+                pair = pair._replace(current=replace(pair.current, leaving_at=self._moment.latest))
+            pair = pair._replace(handover=self._handovers.find(kind, key)) if pair.is_anothers else pair
             if user:
                 if self._second_pass is None and pair.current is None:
                     self._second_pass = self._store.plans.load_manager_manner() == "second_pass"
