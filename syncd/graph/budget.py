@@ -78,6 +78,12 @@ class ResourceBudget:
         fitting = next((limit for below, limit in _SIZES if count < below), _LARGEST)
         self._limit = max(self._limit, fitting)
 
+    @property
+    def is_roomy(self) -> bool:
+        """Whether more than half of the bucket may still be spent, and Graph has refused nothing lately."""
+        self._reckon()
+        return self._share >= 1.0 and self._level < self._limit / 2
+
     async def take(self, units: int, *, patience: float = 180.0) -> None:
         """Wait until so many units may be spent, and spend them. Throttled when Graph asked for a longer rest."""
         while True:

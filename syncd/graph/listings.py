@@ -82,6 +82,12 @@ class Listings(TenantReader):
         """Learn how many users the tenant has at least: its budget goes by that."""
         self._client.budget.note_users(count)
 
+    @property
+    def at_once(self) -> int:
+        """How many requests may be under way together: all while the bucket is more than half full."""
+        most = self._client.options.concurrency
+        return most if self._client.budget.is_roomy else most // 2
+
     async def fetch_lists(self, requests: Sequence[ListRequest]) -> tuple[ListAnswer, ...]:
         """Read a page of each of up to 20 lists of single objects; the answers stand in the order of the requests.
 

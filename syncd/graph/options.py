@@ -52,7 +52,7 @@ class GraphOptions:
     user_attributes: tuple[str, ...]
     group_attributes: tuple[str, ...]
     owners: bool
-    concurrency: int = 8
+    concurrency: int = 16
     proxy_setting: str = "graph.proxy_url"
     quiet: QuietTimes = field(default_factory=QuietTimes)
 

@@ -56,12 +56,14 @@ class IdPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListRequest:
-    """Asks for the first page of a list of an object, or for the one that ``link`` leads to."""
+    """Asks for the first page of a list of an object, or for the one that ``link`` leads to; ``again``: in its second
+    reading."""
 
     owner_id: str
     relation: Relation = "members"
     link: str | None = None
     owner_is_user: bool = False
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -740,3 +740,15 @@ async def test_a_request_that_ends_alone_ends_the_whole_reading(
         async with asyncio.timeout(5):
             await listing.run()
     assert len(asyncio.all_tasks()) == 1
+
+
+async def test_the_second_reading_of_a_list_follows_the_first_one(database: Database) -> None:
+    """At two pages' distance, of the people and of a long group, so that a far tenant is not waited for twice."""
+    tenant = make_tenant(list_page_objects=1)
+    result = await tenant.pull(database, full=True)
+    assert result.complete
+    asked = [entry.target for entry in tenant.ledger.entries if entry.target.startswith("/v1.0/users?")]
+    kinds = "".join("1" if "displayName" in target else "2" for target in asked)
+    assert (kinds.count("1"), kinds.count("2")) == (7, 7)
+    assert kinds.startswith("11")
+    assert "2" in kinds[: kinds.rindex("1")]

@@ -274,6 +274,11 @@ class FakeSource:
         """Hear of the size of the tenant."""
         self.calls.append(f"users {count}")
 
+    @property
+    def at_once(self) -> int:
+        """How many requests may be under way together."""
+        return 8
+
     async def fetch_lists(self, requests: Sequence[ListRequest]) -> tuple[ListAnswer, ...]:
         """Return a page of each list, of at most twenty."""
         assert len(requests) <= 20

@@ -118,3 +118,21 @@ async def test_a_refused_request_holds_up_all_others_and_slows_them_down() -> No
     budget.hold(900.0)
     with pytest.raises(Throttled):
         await budget.take(1)
+
+
+async def test_room_is_more_than_half_a_bucket_that_refused_nothing() -> None:
+    """It comes back as the bucket refills, and only long after a refusal."""
+    clock = MovableClock()
+    budget = ResourceBudget(clock)
+    assert budget.is_roomy
+    await spend(budget, clock, 100, 17)
+    assert budget.is_roomy
+    await spend(budget, clock, 100, 1)
+    assert not budget.is_roomy
+    clock.elapsed += 10
+    assert budget.is_roomy
+    budget.hold(1.0)
+    clock.elapsed += 10
+    assert not budget.is_roomy
+    clock.elapsed += 300
+    assert budget.is_roomy

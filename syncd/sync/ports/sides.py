@@ -76,6 +76,11 @@ class Source(Protocol):
         """Learn how many users the tenant has at least: how fast it may be read goes by that."""
         ...
 
+    @property
+    def at_once(self) -> int:
+        """How many requests may be under way together now: more as long as the tenant's budget has much room."""
+        ...
+
     async def fetch_count(self, stream: Stream) -> int:
         """Return how many active objects the tenant says it has (``$count``; its index may lag)."""
         ...

@@ -3,8 +3,9 @@
 One loop owns every request and the one transaction under way; what comes back decides what is asked next. No task waits
 for another one's word, so that none can be left waiting when another fails or is cancelled: all end with the loop.
 
-A list of more than one page is read twice, since its pages may shift while objects come and go; the second reading asks
-for ids only, and whom it shows and the first one lacked is read by itself.
+A list of more than one page is read twice, since its pages may shift while objects come and go; the second reading
+follows the first one at a distance (`two_readings`) and asks for ids only. Whom it shows and the first one lacked is
+read by itself.
 
 Lists show nothing of what somebody owns who is deleted, so that it is asked upon the return. A tenant that does not
 answer such a question has to be read by delta: it is asked once, about anybody.
@@ -19,53 +20,23 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from syncd.clock import Clock
-from syncd.errors import EndlessRound, Interrupted, PageExpired, Rejected, Throttled, Unavailable
+from syncd.errors import Interrupted, PageExpired, Rejected, Throttled, Unavailable
 from syncd.model.listing import Chunk, IdPage, ListAnswer, ListPage, ListRequest
 from syncd.model.source import STREAMS, Checkpoint, Role, Stream
 from syncd.sync.ports.sides import Source
+from syncd.sync.pull.two_readings import TwoReadings
 
 if TYPE_CHECKING:
     from syncd.store.directory.lists import ChunkCounts
     from syncd.store.store import Store
 
-AT_ONCE = 8
-"""Requests under way together."""
 BATCH = 20
 _STORE_FROM, _STORE_AT_MOST = 16_000, 32_000
 """How much (in memberships) is worth a transaction, and how much may wait for one."""
 _BEGINNINGS = 5
 """How often a list whose links come too late is read from its start."""
-_PAGES = 20_000
 _LOOK_AFTER, _REASONABLE = 120.0, 1800.0
 """Seconds after which it is reckoned how long the lists will take, and how long they may."""
-
-
-@dataclass(slots=True, kw_only=True)
-class _Chain:
-    """One list that is followed page by page: where it goes on, and where it has been."""
-
-    link: str | None = None
-    running: bool = False
-    done: bool = False
-    again: bool = False
-    pages: int = 0
-    beginnings: int = 1
-    objects: int = 0
-    seen: set[int] = field(default_factory=set)
-
-    def step(self, next_link: str | None) -> None:
-        """Go on; EndlessRound when the way does not end."""
-        self.pages += 1
-        self.link = next_link
-        if next_link is not None:
-            if hash(next_link) in self.seen or self.pages >= _PAGES:
-                raise EndlessRound(f"Microsoft Graph sends pages of a list without an end ({self.pages} so far)")
-            self.seen.add(hash(next_link))
-
-    def begin(self) -> None:
-        """Go back to the start."""
-        self.link, self.pages = None, 0
-        self.seen.clear()
 
 
 @dataclass(slots=True)
@@ -102,11 +73,11 @@ class Listing:
         self._reselected = reselected
         self._note_stored = note_stored
         self._stopping = stopping
-        self._chains: dict[Stream, _Chain] = {stream: _Chain() for stream in STREAMS}
+        self._lists: dict[Stream, TwoReadings] = {stream: TwoReadings() for stream in STREAMS}
         self._waiting: deque[ListRequest] = deque()
         self._roles: tuple[Role, ...] = ("members", "owners") if source.tracks_owners else ("members",)
         self._unasked = source.tracks_owners
-        self._long: dict[tuple[str, Role], _Chain] = {}
+        self._long: dict[tuple[str, Role], TwoReadings] = {}
         self._asked: set[str] = set()
         self._chunk = Chunk()
         self._tasks: dict[asyncio.Task[Any], Callable[[Any], None]] = {}
@@ -137,13 +108,16 @@ class Listing:
     # ---- what is asked next -------------------------------------------------------------------------------------
 
     def _start_all(self) -> None:
-        room = AT_ONCE - len(self._tasks) + self._storing
+        room = self._source.at_once - len(self._tasks) + self._storing
         if self._chunk.weight < _STORE_AT_MOST:
-            for stream, chain in self._chains.items():
-                if room > 0 and not chain.running and not chain.done:
-                    self._start_page(stream, chain)
+            for stream, readings in self._lists.items():
+                if room > 0 and readings.first_is_due:
+                    self._start_page(stream, readings, again=False)
                     room -= 1
-            while room > 0 and self._waiting and (len(self._waiting) >= BATCH or self._chains["groups"].done):
+                if room > 0 and readings.second_is_due:
+                    self._start_page(stream, readings, again=True)
+                    room -= 1
+            while room > 0 and self._waiting and (len(self._waiting) >= BATCH or self._lists["groups"].first.done):
                 few = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
                 self._start(self._source.fetch_lists(few), self._take_lists, "read members")
                 room -= 1
@@ -159,45 +133,35 @@ class Listing:
     def _start(self, work: Coroutine[Any, Any, Any], take: Callable[[Any], None], name: str) -> None:
         self._tasks[asyncio.create_task(work, name=name)] = take
 
-    def _start_page(self, stream: Stream, chain: _Chain) -> None:
-        chain.running = True
+    def _start_page(self, stream: Stream, readings: TwoReadings, *, again: bool) -> None:
+        reading = readings.second if again else readings.first
+        reading.running = True
         fetch: Callable[[Stream, str | None], Coroutine[Any, Any, Any]]
-        fetch = self._source.fetch_ids if chain.again else self._source.fetch_list
-        self._start(_catch_expired(fetch(stream, chain.link)), lambda page: self._take_page(stream, page), "list")
+        fetch = self._source.fetch_ids if again else self._source.fetch_list
+        work = _catch_expired(fetch(stream, reading.link))
+        self._start(work, lambda page: self._take_page(stream, page, again=again), "list")
 
     # ---- what came back -----------------------------------------------------------------------------------------
 
-    def _take_page(self, stream: Stream, page: ListPage | IdPage | PageExpired) -> None:
-        chain = self._chains[stream]
-        chain.running = False
+    def _take_page(self, stream: Stream, page: ListPage | IdPage | PageExpired, *, again: bool) -> None:
+        readings = self._lists[stream]
         if isinstance(page, PageExpired):
-            if chain.beginnings >= _BEGINNINGS:
+            if readings.begin_anew(again=again) > _BEGINNINGS:
                 raise page
-            chain.beginnings += 1
-            chain.begin()
             return
-        chain.step(page.next_link)
         if isinstance(page, IdPage):
+            readings.step(len(page.ids), page.next_link, again=True)
             self._chunk.add_ids(stream, page)
-        else:
-            self._chunk.add_objects(stream, page)
-            chain.objects += len(page.objects)
-            if stream == "users":
-                self._source.note_users(chain.objects)
-                if self._unasked and page.objects:
-                    self._unasked = False
-                    self._waiting.append(
-                        ListRequest(owner_id=page.objects[0].id, relation="ownedObjects", owner_is_user=True)
-                    )
-            else:
-                self._ask_people([each.id for each in page.objects])
-        if chain.link is not None:
             return
-        if chain.pages > 1 and not chain.again:
-            chain.again = True
-            chain.begin()
-        else:
-            chain.done = True
+        readings.step(len(page.objects) + sum(bad.count for bad in page.bad), page.next_link, again=False)
+        self._chunk.add_objects(stream, page)
+        if stream == "groups":
+            self._ask_people([each.id for each in page.objects])
+            return
+        self._source.note_users(readings.first.place)
+        if self._unasked and page.objects:
+            self._unasked = False
+            self._waiting.append(ListRequest(owner_id=page.objects[0].id, relation="ownedObjects", owner_is_user=True))
 
     def _ask_people(self, group_ids: Sequence[str]) -> None:
         for group_id in group_ids:
@@ -235,7 +199,7 @@ class Listing:
                 self._chunk.add_people(role, answer)
                 self._go_on(group_id, role, answer)
             case "expired":
-                self._begin_again(group_id, role)
+                self._begin_again(group_id, role, again=answer.request.again)
             case "missing":
                 self.result.unread.add(group_id)
             case "hidden" if role == "members":
@@ -244,31 +208,37 @@ class Listing:
                 raise Rejected(f"Microsoft Graph refuses to list the {role} of a group", status=400)
 
     def _go_on(self, group_id: str, role: Role, answer: ListAnswer) -> None:
-        """Ask for the next page of a group's people; at the end of a long list for all of it once more."""
-        chain = self._long.get((group_id, role))
-        if chain is None:
-            if answer.next_link is None:
+        """Ask for the next pages of a group's people, of a long list for all of it once more."""
+        request = answer.request
+        readings = self._long.get((group_id, role))
+        if readings is None:
+            if answer.next_link is None or request.link is not None or request.again:
                 return
-            chain = self._long[group_id, role] = _Chain()
-        chain.step(answer.next_link)
-        if chain.link is not None:
-            self._waiting.appendleft(ListRequest(owner_id=group_id, relation=role, link=chain.link))
-        elif not chain.again:
-            chain.again = True
-            chain.begin()
-            self._waiting.append(ListRequest(owner_id=group_id, relation=role))
-        else:
+            readings = self._long[group_id, role] = TwoReadings()
+        entries = len(answer.ids) + sum(bad.count for bad in answer.bad)
+        readings.step(entries, answer.next_link, again=request.again)
+        self._ask_on(group_id, role, readings)
+
+    def _ask_on(self, group_id: str, role: Role, readings: TwoReadings) -> None:
+        if readings.second_is_due:
+            readings.second.running = True
+            link = readings.second.link
+            self._waiting.appendleft(ListRequest(owner_id=group_id, relation=role, link=link, again=True))
+        if readings.first_is_due:
+            readings.first.running = True
+            self._waiting.appendleft(ListRequest(owner_id=group_id, relation=role, link=readings.first.link))
+        if readings.done:
             del self._long[group_id, role]
 
-    def _begin_again(self, group_id: str, role: Role) -> None:
-        chain = self._long[group_id, role]
-        if chain.beginnings >= _BEGINNINGS:
+    def _begin_again(self, group_id: str, role: Role, *, again: bool) -> None:
+        readings = self._long.get((group_id, role))
+        if readings is None:
+            return
+        if readings.begin_anew(again=again) > _BEGINNINGS:
             self.result.unread.add(group_id)
             del self._long[group_id, role]
             return
-        chain.beginnings += 1
-        chain.begin()
-        self._waiting.append(ListRequest(owner_id=group_id, relation=role))
+        self._ask_on(group_id, role, readings)
 
     def _take_stored(self, chunk: Chunk, counts: ChunkCounts) -> None:
         self._storing = False
