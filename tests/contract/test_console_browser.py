@@ -47,6 +47,13 @@ PAGES = (
 )  # fmt: skip
 
 
+SCROLLED = """[...document.querySelectorAll('main table')].filter(table => {
+    const region = table.closest('[role=region][tabindex="0"][aria-label]');
+    return !region || region.clientWidth > innerWidth || getComputedStyle(region).overflowX !== 'auto';
+}).map(table => table.innerText.slice(0, 60))"""
+"""Tables that would not scroll sideways by themselves, reached by the keyboard and named for who cannot see them."""
+
+
 async def work(world: World) -> None:
     """Do what the working daemon does with an order of the console."""
     approval = await world.store.decisions.load_order()
@@ -149,6 +156,7 @@ async def look_around(browser: Chromium, home: str) -> None:
             await browser.open(f"{home}{path}")
             widest = await browser.run("document.documentElement.scrollWidth")
             assert widest <= width, f"{path} is {widest} wide at {width}"
+            assert await browser.run(SCROLLED) == [], f"{path}: a table that is wider scrolls in a region of its own"
             if folder.name:
                 await browser.picture(
                     folder / f"{path.strip('/').replace('/', '-') or 'overview'}-{width}-{scheme}.png"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
 from syncd.sandbox.server import SandboxOptions
 from tests.contract.openapi import ContractBroken, Judge, WebconContract, load_contract
+from tests.contract.openapi_requests import Generator
 from tests.contract.sandbox_client import open_client
 
 _DOCUMENT: dict[str, Any] = {
@@ -22,6 +24,7 @@ _DOCUMENT: dict[str, Any] = {
                 "requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Thing"}}}},
                 "responses": {
                     "200": {"description": "done"},
+                    "400": {"description": "an error without a schema"},
                     "409": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Thing"}}}},
                 },
             }
@@ -36,7 +39,12 @@ _DOCUMENT: dict[str, Any] = {
                     "kind": {"type": "String", "format": "int32", "enum": ["A", "B"]},
                 },
                 "additionalProperties": False,
-            }
+            },
+            "WebCon.BPSCloud.Core.PublicApi.Exceptions.ApiErrorResponse": {
+                "type": "object",
+                "properties": {"type": {"type": "string"}},
+                "additionalProperties": False,
+            },
         }
     },
 }
@@ -48,6 +56,8 @@ def test_the_judge_accepts_what_fits() -> None:
     judge.validate_request("PATCH", "/api/things/a%40b", {"size": "5"}, b'{"name": null, "kind": "A"}')
     judge.validate_response("PATCH", "/api/things/a@b", 200, b"")
     judge.validate_response("PATCH", "/api/things/a@b", 409, b'{"name": "x"}')
+    judge.validate_response("PATCH", "/api/things/a@b", 400, b"")
+    judge.validate_response("PATCH", "/api/things/a@b", 400, b'{"type": "InvalidInput"}')
 
 
 @pytest.mark.parametrize(
@@ -67,7 +77,9 @@ def test_the_judge_refuses_what_does_not_fit(method: str, path: str, query: dict
         WebconContract(_DOCUMENT).validate_request(method, path, query, body)
 
 
-@pytest.mark.parametrize(("status", "body"), [(200, b'"text"'), (418, b"{}"), (409, b'{"weight": 1}')])
+@pytest.mark.parametrize(
+    ("status", "body"), [(200, b'"text"'), (418, b"{}"), (409, b'{"weight": 1}'), (400, b'{"weight": 1}')]
+)
 def test_the_judge_refuses_odd_answers(status: int, body: bytes) -> None:
     """Bodies where none belongs, undocumented statuses, wrong shapes."""
     with pytest.raises(ContractBroken):
@@ -140,3 +152,55 @@ async def test_a_whole_session_fits_the_document(tmp_path: Path) -> None:
         await portal("GET", "/admin/users")
     assert judge.broken == []
     assert len(set(judge.seen)) >= 30
+
+
+NOT_IMITATED = {
+    "POST /api/data/v6.0/db/{dbId}/elements",
+    "GET /api/data/v6.0/admin/db/{dbId}/businessentities/{idguid}",
+}
+EACH = 15
+PEOPLE = [f"p{number}@x.example" for number in range(50)]
+GROUPS = [f"g{number}@grp.example" for number in range(50)]
+POOL: dict[str, list[object]] = {
+    r"POST \S+/admin/users body\.bpsId": [f"new{number}@x.example" for number in range(50)],
+    r"POST \S+/admin/groups body\.bpsId": [f"new{number}@grp.example" for number in range(50)],
+    r"(group\S*|privileges/\w+) (path|query|body)\.bpsId": [*GROUPS, "nothing@grp.example"],
+    r"[bB]psId$|originalPerson$": [*PEOPLE, "nobody@x.example"],
+    r"email$": ["a@x.example"],
+    r"name$": ["Clerk", "Żółć & Söhne"],
+    r"startDate": ["2026-03-01T00:00:00Z"],
+    r"endDate": ["2026-04-01T00:00:00Z"],
+    r"dbId$": [1, 1, 1, 2],
+    r"(guid|applications\.id|processes\.id|company\.id)$": [11, 11, 12, 99],
+    r"\bid$": list(range(1, 25)),
+    r"size$": [1, 5],
+    r"page$": [0, 1],
+}
+
+
+async def test_a_client_generated_from_the_document_finds_no_answer_that_does_not_fit(tmp_path: Path) -> None:
+    """Valid requests to each of its operations, of what is there and what is not: each is answered as it says.
+
+    And by success at some time, so that the answers which matter were judged; what is not imitated says 404.
+    """
+    contract, judge, answered = load_contract(), Judge(), dict[str, set[int]]()
+    async with open_client(SandboxOptions(users=6, groups=3, memberships=6), tmp_path) as client:
+        for kind, ids in (("users", PEOPLE), ("groups", GROUPS)):
+            for bps_id in ids:
+                await client.portal("POST", f"/admin/{kind}", {"bpsId": bps_id, "name": "A", "email": bps_id})
+        for number in range(20):
+            original, substitute = ({"bpsId": bps_id} for bps_id in PEOPLE[2 * number : 2 * number + 2])
+            wanted = {"originalPerson": original, "substitutePerson": substitute, "type": "TaskDelegation"}
+            wanted |= {"startDate": "2026-03-01T00:00:00Z", "endDate": "2026-04-01T00:00:00Z"}
+            wanted["activeApplications"] = {"allApplications": True}
+            await client.portal("POST", "/admin/substitutions", wanted)
+        client.sandbox.portal_service.observer = judge
+        for asked in Generator(contract.document, POOL, seed=1).list_requests(EACH):
+            path = f"{asked.path.removeprefix('/api/data/v6.0')}?{urlencode(asked.query)}".removesuffix("?")
+            reply = await client.portal(asked.method, path, asked.body)
+            answered.setdefault(f"{asked.method} {asked.template}", set()).add(reply.status)
+    assert judge.broken == []
+    assert judge.judged == EACH * len(answered) > 800
+    assert {name: found for name, found in answered.items() if max(found) >= 500} == {}
+    failed = {name: found for name, found in answered.items() if min(found) >= 300}
+    assert failed == {name: {404} for name in NOT_IMITATED}
