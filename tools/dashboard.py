@@ -23,8 +23,8 @@ _JOB = 'job=~"$job"'
 class Panel:
     """One panel. ``queries``: PromQL with $of for the chosen job, and the legend of each.
 
-    ``red_from`` and ``red_below``: thresholds. ``shows``: of a stat, the value or the legend. ``colours``: of legends that
-    mean something good or bad.
+    ``red_from`` and ``red_below``: thresholds. ``shows``: of a stat, the value or the legend. ``colours``: of legends
+    that mean something good or bad.
     """
 
     title: str
