@@ -21,7 +21,11 @@ _JOB = 'job=~"$job"'
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """One panel. ``queries``: PromQL with $of for the chosen job, and the legend of each; ``red_from``: a threshold."""
+    """One panel. ``queries``: PromQL with $of for the chosen job, and the legend of each.
+
+    ``red_from`` and ``red_below``: thresholds. ``shows``: of a stat, the value or the legend. ``colours``: of legends
+    that mean something good or bad.
+    """
 
     title: str
     says: str
@@ -31,6 +35,9 @@ class Panel:
     width: int = 8
     height: int = 7
     red_from: float | None = None
+    red_below: float | None = None
+    shows: Literal["auto", "name"] = "auto"
+    colours: tuple[tuple[str, str], ...] = ()
     stacked: bool = False
 
 
@@ -85,6 +92,7 @@ PANELS = (
         says="Which versions run.",
         kind="stat",
         queries=(("count by (version) (syncd_build_info{$of})", "{{version}}"),),
+        shows="name",
         width=4,
         height=4,
     ),
@@ -93,14 +101,21 @@ PANELS = (
         says="Of the last hour. See the alert SyncdRunsFail.",
         stacked=True,
         queries=(("sum by (status) (increase(syncd_runs_total{$of}[1h]))", "{{status}}"),),
+        colours=(
+            ("succeeded", "green"),
+            ("partial", "yellow"),
+            ("held", "orange"),
+            ("failed", "red"),
+            ("interrupted", "purple"),
+        ),
     ),
     Panel(
         title="Changes by outcome",
-        says="Of the last hour.",
+        says="Of the last hour. Kinds of which there were none are left out.",
         stacked=True,
         queries=(
             (
-                "sum by (action, object, outcome) (increase(syncd_changes_total{$of}[1h]))",
+                "sum by (action, object, outcome) (increase(syncd_changes_total{$of}[1h])) > 0",
                 "{{action}} {{object}} {{outcome}}",
             ),
         ),
@@ -137,9 +152,15 @@ PANELS = (
         title="Seats",
         says="All, free, and people who wait for one, by type. See the alert SyncdLicencesShort.",
         queries=(
-            ("max by (type) (syncd_licence_seats{$of})", "{{type}}"),
-            ("min by (type) (syncd_licence_seats_free{$of})", "{{type}} free"),
-            ("max by (type) (syncd_licences_waiting{$of})", "{{type}} waiting"),
+            ("max by (type) (syncd_licence_seats{$of}) > 0", "{{type}}"),
+            (
+                (
+                    "min by (type) (syncd_licence_seats_free{$of}) and on (type) "
+                    "max by (type) (syncd_licence_seats{$of}) > 0"
+                ),
+                "{{type}} free",
+            ),
+            ("max by (type) (syncd_licences_waiting{$of}) > 0", "{{type}} waiting"),
         ),
     ),
     Panel(
@@ -210,6 +231,7 @@ PANELS = (
         says="Those that end within 30 days. See the alert SyncdCredentialEnds.",
         kind="stat",
         unit="s",
+        red_below=14 * 86_400,
         queries=(("min by (setting) (syncd_credential_expiry_timestamp_seconds{$of}) - time()", "{{setting}}"),),
     ),
     Panel(
@@ -262,7 +284,11 @@ def _make_panel(panel: Panel, number: int, place: dict[str, int]) -> dict[str, A
     steps: list[dict[str, Any]] = [{"color": "green", "value": None}]
     if panel.red_from is not None:
         steps.append({"color": "red", "value": panel.red_from})
+    if panel.red_below is not None:
+        steps = [{"color": "red", "value": None}, {"color": "green", "value": panel.red_below}]
     custom: dict[str, Any] = {"stacking": {"mode": "normal" if panel.stacked else "none"}, "fillOpacity": 10}
+    if panel.unit == "percentunit":
+        custom["axisSoftMax"] = 1  # without any share the axis would reach to a hundredfold
     defaults = {"unit": panel.unit, "min": 0, "thresholds": {"mode": "absolute", "steps": steps}}
     return {
         "id": number,
@@ -273,9 +299,11 @@ def _make_panel(panel: Panel, number: int, place: dict[str, int]) -> dict[str, A
         "gridPos": place,
         "fieldConfig": {
             "defaults": {**defaults, **({"custom": custom} if panel.kind == "timeseries" else {})},
-            "overrides": [],
+            "overrides": [_make_colour(*pair) for pair in panel.colours],
         },
-        "options": {"reduceOptions": {"calcs": ["lastNotNull"]}} if panel.kind == "stat" else {},
+        "options": {"reduceOptions": {"calcs": ["lastNotNull"]}, "textMode": panel.shows}
+        if panel.kind == "stat"
+        else {},
         "targets": [
             {
                 "refId": letter,
@@ -285,6 +313,13 @@ def _make_panel(panel: Panel, number: int, place: dict[str, int]) -> dict[str, A
             }
             for letter, (query, legend) in zip("ABC", panel.queries, strict=False)
         ],
+    }
+
+
+def _make_colour(legend: str, colour: str) -> dict[str, Any]:
+    return {
+        "matcher": {"id": "byName", "options": legend},
+        "properties": [{"id": "color", "value": {"mode": "fixed", "fixedColor": colour}}],
     }
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
+from syncd.model.run import RunStatus
 from tests.unit import pages
 from tools import dashboard
 from tools.reference_web import list_metrics
@@ -42,6 +43,30 @@ def test_every_gauge_of_what_waits_for_a_person_has_a_panel() -> None:
     shown = set(re.findall(r"\bsyncd_\w+", " ".join(QUERIES)))
     wanted = {"held_changes", "failing_changes", "licences_waiting", "credential_expiry_timestamp_seconds", "people"}
     assert {f"syncd_{name}" for name in wanted} <= shown
+
+
+def test_the_version_is_shown_and_not_how_often_it_runs() -> None:
+    """Its series counts processes: what it is about is the label."""
+    (version,) = (panel for panel in BOARD["panels"] if panel["title"] == "Version")
+    assert version["options"]["textMode"] == "name"
+    assert version["targets"][0]["legendFormat"] == "{{version}}"
+
+
+def test_known_zeros_do_not_fill_a_legend() -> None:
+    """Kinds of changes times outcomes are more than a hundred series, and most of them stay at 0."""
+    (query,) = (query for query in QUERIES if "by (action, object, outcome)" in query)
+    assert query.endswith("> 0")
+
+
+def test_every_outcome_of_a_run_has_a_colour_of_its_own() -> None:
+    """By chance of the palette a run that succeeded was red."""
+    (panel,) = (panel for panel in BOARD["panels"] if panel["title"] == "Runs by status")
+    fixed = {
+        each["matcher"]["options"]: each["properties"][0]["value"]["fixedColor"]
+        for each in panel["fieldConfig"]["overrides"]
+    }
+    assert fixed.keys() == set(get_args(RunStatus)) - {"running"}
+    assert len(set(fixed.values())) == len(fixed)
 
 
 def test_panels_have_names_and_places_of_their_own() -> None:
