@@ -50,12 +50,30 @@ def hire_eve(source: FakeSource) -> None:
     source.put_user("eve", userPrincipalName="eve@x.com", displayName="Eve", mail="eve@x.com", accountEnabled=True)
 
 
+def part(source: FakeSource) -> None:
+    """Let ben and cleo report to nobody: a handover writes their names and addresses alone then."""
+    for name in ("ben", "cleo"):
+        source.put_user(name, manager="")
+
+
+def swap(source: FakeSource, *, back: bool = True) -> None:
+    """Let ben and cleo exchange their logins, or take that back."""
+    for name, login in (("ben", "ben"), ("cleo", "cleo")) if back else (("ben", "cleo"), ("cleo", "ben")):
+        source.put_user(name, userPrincipalName=f"{login}@x.com")
+
+
 WRITES: dict[str, Write] = {
     "create user": Write(
         route=("POST", r"/admin/users$"), act=hire_eve, back=lambda source: source.remove_user("eve", hard=True)
     ),
     "update user": Write(
         route=("PATCH", r"/admin/user\?"), act=put("ben", jobTitle="Chief"), back=put("ben", jobTitle="Clerk")
+    ),
+    "handover": Write(
+        route=("PATCH", r"/admin/user\?"),
+        prepare=part,
+        act=lambda source: swap(source, back=False),
+        back=swap,
     ),
     "delete user": Write(
         route=("DELETE", r"/admin/user\?"),
@@ -200,6 +218,7 @@ async def strike(office: Office, write: Write, answer: Answer | type[RemoteError
     spoil(office, write.route, answer, effect=effect, deaf=deaf)
     run = await office.sync()
     assert run.status in ("partial", "failed", "succeeded"), run.error
+    assert "unexpected" not in run.error
     heal(office)
 
 

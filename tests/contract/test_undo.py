@@ -60,6 +60,26 @@ async def test_values_and_memberships_come_back_and_the_next_full_run_wants_its_
     assert done(world, again) == ["update user ann@x.com", "unlink membership all@grp cleo@x.com"]
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+async def test_a_manager_comes_back_although_the_tenant_names_another_one_by_now(world: World, swapped: bool) -> None:
+    """Unless the account of the one before has passed to somebody else: nobody is to report to that one."""
+    world.source.put_user("ann", manager="ben")
+    await world.sync()
+    world.source.put_user("ann", manager="cleo")
+    run = await world.sync()
+    assert world.portal.accounts["ann@x.com"].manager == "cleo@x.com"
+    if swapped:
+        for name, login in (("ben", "cleo"), ("cleo", "ben")):
+            world.source.put_user(name, userPrincipalName=f"{login}@x.com")
+        world.source.put_user("ann", manager="ann")
+        await world.sync()
+        world.portal.accounts["ann@x.com"] = replace(world.portal.accounts["ann@x.com"], manager="cleo@x.com")
+    undone = await world.carry_out(Undo(run_id=run.id))
+    assert undone.status == "succeeded", undone.error
+    assert undone.counts.get("deferred", 0) == swapped
+    assert world.portal.accounts["ann@x.com"].manager == ("cleo@x.com" if swapped else "ben@x.com")
+
+
 async def test_undoing_an_undo_does_it_again(world: World) -> None:
     """An undo is a run like any other."""
     world.source.put_user("ann", displayName="Anna")

@@ -44,7 +44,8 @@ class Creations(Plans):
     def load_managers(self, run_id: int, placed: Sequence[Placed]) -> dict[int, bool]:
         """Return those changes (by place in the plan) whose manager is there, each with whether it is synchronised.
 
-        It is there when the account is that of the manager whom the tenant names, and nobody else's.
+        It is there when the account is that of the manager whom the tenant names, and nobody else's. An undo names the
+        one before, whom the tenant names no more: that account is there unless it has ever passed to somebody else.
         """
         named = {each[0].seq: each[0].change for each in placed if each[0].change.after.get("manager")}
         if not named:
@@ -53,9 +54,15 @@ class Creations(Plans):
         there = {row[0]: row for row in self._database.load_rows(_ACCOUNTS, {"run": run_id, "folds": folds})}
         people = {change.source_key for change in named.values() if change.source_key is not None}
         keys = {row[0]: row[1] for row in self._database.load_rows(_MANAGER_KEYS, {"people": people})}
+        back = {fold(change.after["manager"] or "") for change in named.values() if change.reason.cause == Cause.UNDONE}
+        back -= {row[0] for row in self._database.load_rows(_PASSED, {"folds": back})} if back else set()
         found: dict[int, bool] = {}
         for seq, change in named.items():
-            row = there.get(fold(change.after["manager"] or ""))
+            name = fold(change.after["manager"] or "")
+            row = there.get(name)
+            if row is not None and change.reason.cause == Cause.UNDONE and name in back:
+                found[seq] = row.status == "Synchronized"
+                continue
             wanted = keys.get(change.source_key) if change.source_key is not None else None
             if row is not None and (row.source_key == wanted or wanted is None or not (row.source_key or row.made)):
                 found[seq] = row.status == "Synchronized"
@@ -122,8 +129,19 @@ def _select_accounts() -> Select[Any]:
     )
 
 
+def _select_passed() -> Select[Any]:
+    passed = changes.c.action == "handover", changes.c.object == "user"
+    return (
+        select(target_principals.c.bps_fold)
+        .join(changes, changes.c.record_key == target_principals.c.key)
+        .where(among_bound(target_principals.c.bps_fold, "folds", textual=True), *passed)
+        .distinct()
+    )
+
+
 _LEVEL = _select_level()
 _ACCOUNTS = _select_accounts()
+_PASSED = _select_passed()
 _MANAGER_KEYS = select(desired_users.c.key, desired_users.c.manager_key).where(
     among_bound(desired_users.c.key, "people")
 )

@@ -25,6 +25,7 @@ from syncd.errors import UNCLEAR, Intercepted, RemoteError
 from syncd.model.change import Change, LinkKind, Placed
 from syncd.model.licence import LicenceHolder, is_settled
 from syncd.model.target import Account, GroupDetail, PortalGroup, fold
+from syncd.plan.handover import send_fields
 from syncd.sync.portal.licences import make_step
 from syncd.sync.ports.sides import Portal
 
@@ -111,7 +112,9 @@ async def _is_record_done(portal: Portal, store: Store, change: Change, *, now: 
         found = None if detail is None else detail.group
     if change.action == "delete":
         return found is None
-    return found is not None and all(_is_same(getattr(found, name), value) for name, value in change.after.items())
+    return found is not None and all(
+        _is_same(getattr(found, name), value) for name, value in send_fields(change).items()
+    )
 
 
 def _is_same(found: str | None, sent: str | None) -> bool:
