@@ -3,10 +3,10 @@
 ``pull``: everything by lists, as syncd reads it: users and groups in pages of 999, each group's members by batches of
 twenty, eight requests under way together (``--single``: each group's members by a request of their own). ``--serial``:
 both delta streams side by side instead, page after page as Graph's links demand. In each case the answers are decoded
-by msgspec, and bulk-inserted with one ``executemany`` per table and page into the tables that syncd's own migrations
-made (an empty copy of its store, all indexes), in WAL mode, in one transaction for everything. Ids become integers in a
-dictionary. No retries, no merging, no checkpoints, no check of anything: a kill loses it all, and a second pull would
-fail.
+by msgspec, and bulk-inserted into the tables that syncd's own migrations made (an empty store, all indexes),
+with one ``executemany`` per table and page into SQLite in WAL mode, with one COPY into PostgreSQL, in one transaction
+for everything. Ids become integers in a dictionary. No retries, merging, checkpoints, or check of anything: a kill
+loses it all, and a second pull would fail.
 
 ``push``: requests prepared beforehand, phase by phase, ``concurrency`` of them in flight, answers read and forgotten.
 """
@@ -23,12 +23,13 @@ import sys
 import time
 import tomllib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import msgspec
+import psycopg
 from yarl import URL
 
 Request = tuple[str, str, bytes | None]
@@ -66,14 +67,65 @@ class Bare:
         )
 
 
-class Rows:
-    """Bulk inserts into the directory's tables of an empty store."""
+class File:
+    """A SQLite file, filled in one transaction."""
 
-    def __init__(self, store: Path) -> None:
+    def __init__(self, store: str) -> None:
         self._connection = sqlite3.connect(store, isolation_level=None)
         for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "cache_size=-16000"):
             self._connection.execute(f"PRAGMA {pragma}")
         self._connection.execute("BEGIN")
+
+    def insert(self, table: str, columns: str, rows: Sequence[tuple[object, ...]]) -> None:
+        """Insert rows."""
+        marks = ", ".join("?" * len(columns.split(", ")))
+        self._connection.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows)
+
+    def commit(self) -> None:
+        """Make the rows last."""
+        self._connection.execute("COMMIT")
+
+    def count(self, table: str) -> int:
+        """Return how many rows are there."""
+        return int(self._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+
+class Server:
+    """A database of PostgreSQL, filled by COPY in one transaction."""
+
+    def __init__(self, store: str) -> None:
+        self._connection = psycopg.connect(store.replace("+psycopg", ""))
+
+    def insert(self, table: str, columns: str, rows: Sequence[tuple[object, ...]]) -> None:
+        """Insert rows."""
+        if rows:
+            with self._connection.cursor().copy(f"COPY {table} ({columns}) FROM STDIN".encode()) as copy:
+                for row in rows:
+                    copy.write_row(row)
+
+    def commit(self) -> None:
+        """Make the rows last."""
+        self._connection.commit()
+
+    def count(self, table: str) -> int:
+        """Return how many rows are there."""
+        row = self._connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()
+        return int(row[0]) if row else 0
+
+    def close(self) -> None:
+        """Leave the server."""
+        self._connection.close()
+
+
+class Rows:
+    """Bulk inserts into the directory's tables of an empty store."""
+
+    def __init__(self, store: str) -> None:
+        self._store = Server(store) if store.startswith("postgresql") else File(store)
         self._keys: dict[str, int] = {}
         self._groups: set[int] = set()
 
@@ -88,7 +140,6 @@ class Rows:
                 new.append((key, text))
             return key
 
-        connection = self._connection
         if stream == "users":
             users = [
                 (  # delta states the manager as a change, lists as an object
@@ -98,23 +149,18 @@ class Rows:
                 )
                 for entry in entries
             ]  # fmt: skip
-            connection.executemany(
-                "INSERT INTO source_users (key, state, upn, name, attributes, manager_key) VALUES (?, ?, ?, ?, ?, ?)",
-                users,
-            )
+            self._store.insert("source_users", "key, state, upn, name, attributes, manager_key", users)
         else:
             groups, members = [], []
             for entry in entries:
                 group = key_of(entry["id"])
                 if group not in self._groups:
                     self._groups.add(group)
-                    groups.append((group, "active", entry.get("displayName"), _encode(entry, _GROUP_PROPERTIES), 0))
+                    groups.append((group, "active", entry.get("displayName"), _encode(entry, _GROUP_PROPERTIES), False))
                 members += [(group, key_of(member["id"])) for member in entry.get("members@delta", ())]
-            connection.executemany(
-                "INSERT INTO source_groups (key, state, name, attributes, reread) VALUES (?, ?, ?, ?, ?)", groups
-            )
-            connection.executemany("INSERT INTO source_members (group_key, member_key) VALUES (?, ?)", members)
-        connection.executemany("INSERT INTO source_objects (key, id) VALUES (?, ?)", new)
+            self._store.insert("source_groups", "key, state, name, attributes, reread", groups)
+            self._store.insert("source_members", "group_key, member_key", members)
+        self._store.insert("source_objects", "key, id", new)
 
     def insert_members(self, found: list[tuple[str, list[dict[str, str]]]]) -> None:
         """Insert members of groups."""
@@ -128,22 +174,20 @@ class Rows:
                     key = self._keys[member["id"]] = len(self._keys) + 1
                     new.append((key, member["id"]))
                 rows.append((group_key, key))
-        self._connection.executemany("INSERT INTO source_members (group_key, member_key) VALUES (?, ?)", rows)
-        if new:
-            self._connection.executemany("INSERT INTO source_objects (key, id) VALUES (?, ?)", new)
+        self._store.insert("source_members", "group_key, member_key", rows)
+        self._store.insert("source_objects", "key, id", new)
 
     def commit(self) -> None:
         """Make the rows last."""
-        self._connection.execute("COMMIT")
+        self._store.commit()
 
     def count(self) -> dict[str, int]:
         """Return how many rows are there."""
-        tables = ("source_users", "source_groups", "source_members")
-        return {name: self._connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables}
+        return {name: self._store.count(name) for name in ("source_users", "source_groups", "source_members")}
 
     def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
+        """Leave the store."""
+        self._store.close()
 
 
 def _encode(entry: Mapping[str, Any], names: tuple[str, ...]) -> str:
@@ -156,7 +200,7 @@ def _find_managers(entry: Mapping[str, Any]) -> list[dict[str, str]]:
     return [manager] if manager else entry.get("manager@delta") or []
 
 
-async def pull(config: Path, store: Path, *, single: bool = False) -> dict[str, object]:
+async def pull(config: Path, store: str, *, single: bool = False) -> dict[str, object]:
     """Read everything by lists into the tables. ``single``: the members of each group by a request of their own."""
     bare, rows = Bare(config), Rows(store)
     started = time.perf_counter()
@@ -222,7 +266,7 @@ async def pull(config: Path, store: Path, *, single: bool = False) -> dict[str, 
     return found
 
 
-async def pull_serially(config: Path, store: Path) -> dict[str, object]:
+async def pull_serially(config: Path, store: str) -> dict[str, object]:
     """Read both delta streams into the tables."""
     bare, rows = Bare(config), Rows(store)
     started = time.perf_counter()
@@ -284,7 +328,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.floor")
     parser.add_argument("what", choices=["pull", "push"])
     parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("--store", type=Path)
+    parser.add_argument("--store", help="a SQLite file, or the URL of a PostgreSQL database: with the tables, empty")
     parser.add_argument("--requests", type=Path)
     parser.add_argument("--serial", action="store_true")
     parser.add_argument("--single", action="store_true")

@@ -80,11 +80,15 @@ class Stage:
         found: dict[str, Any] = json.loads(self._run("-m", f"tests.bench.{module}", *arguments).splitlines()[-1])
         return found
 
-    def plan(self, what: str) -> float:
-        """Do one piece of work of ``tests.bench.measured``; return the processor seconds of planning."""
+    def measure_planning(self, what: str) -> dict[str, Any]:
+        """Do one piece of work of ``tests.bench.measured``; return what it says with what planning took."""
         said = self._run(str(_ROOT / "tests" / "bench" / "planning.py"), what)
-        spent: dict[str, float] = json.loads(said.splitlines()[-1])["planning"]
-        return sum(spent.values())
+        found: dict[str, Any] = json.loads(said.splitlines()[-1])
+        return found
+
+    def plan(self, what: str) -> float:
+        """Do the same; return the processor seconds of planning."""
+        return float(sum(self.measure_planning(what)["planning"].values()))
 
     def ask(self, *words: str) -> float:
         """Give a command that answers with a page; return its processor seconds."""

@@ -14,6 +14,7 @@ from syncd.store.db.parameters import among_bound
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql, sqlite
+    from sqlalchemy.engine import Dialect
 
 T = TypeVar("T")
 Row = Mapping[str, Any]
@@ -22,6 +23,7 @@ _encode = msgspec.json.Encoder().encode
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 _decode = msgspec.json.Decoder().decode
 CHUNK = 5000
+_SENT_AT_ONCE = 2000
 _SELECT_PACKED = "SELECT value >> 32, value & 4294967295 FROM json_each(?)"
 _SELECT_PAIRS = "SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)"
 
@@ -91,26 +93,46 @@ def insert_tuples(
     connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
 ) -> None:
     """Insert rows of plain values, in the order of ``columns``, past the conversions that none of them needs."""
-    mark = "%s" if connection.dialect.name == "postgresql" else "?"
-    names, marks = ", ".join(f'"{name}"' for name in columns), ", ".join([mark] * len(columns))
-    connection.exec_driver_sql(f"INSERT INTO {table.name} ({names}) VALUES ({marks})", list(rows))  # noqa: S608 - names of ours
+    if rows:
+        _send_rows(connection, _say_insert(connection.dialect, table, tuple(columns)), rows)
 
 
 def upsert_tuples(
     connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
 ) -> None:
-    """Insert rows of plain values as `insert_tuples` does, or overwrite where the primary key is there already."""
+    """Insert rows of plain values as `insert_tuples` does, or overwrite where the primary key is there already.
+
+    No two of the rows may have the same key.
+    """
     if rows:
-        connection.exec_driver_sql(_say_upsert(connection.dialect.name, table, tuple(columns)), list(rows))
+        _send_rows(connection, _say_upsert(connection.dialect, table, tuple(columns)), rows)
+
+
+def _send_rows(connection: Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Send rows: each by itself to SQLite, where that costs nothing, and many as one document to a server."""
+    if connection.dialect.name != "postgresql":
+        connection.exec_driver_sql(statement, list(rows))
+        return
+    for some in chunked(rows, _SENT_AT_ONCE):
+        connection.exec_driver_sql(statement, (_encode(list(some)).decode(),))
 
 
 @lru_cache(maxsize=64)
-def _say_upsert(dialect: str, table: Table, columns: tuple[str, ...]) -> str:
-    marks = ", ".join(["%s" if dialect == "postgresql" else "?"] * len(columns))
+def _say_insert(dialect: Dialect, table: Table, columns: tuple[str, ...]) -> str:
+    names = ", ".join(f'"{name}"' for name in columns)
+    if dialect.name != "postgresql":
+        return f"INSERT INTO {table.name} ({names}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608 - names of ours
+    types = (table.c[name].type.compile(dialect) for name in columns)
+    values = ", ".join(f"CAST(given.row ->> {place} AS {kind})" for place, kind in enumerate(types))
+    return f"INSERT INTO {table.name} ({names}) SELECT {values} FROM jsonb_array_elements(%s::jsonb) AS given(row)"  # noqa: S608 - names of ours
+
+
+@lru_cache(maxsize=64)
+def _say_upsert(dialect: Dialect, table: Table, columns: tuple[str, ...]) -> str:
     keys = [column.name for column in table.primary_key]
-    names, key = (", ".join(f'"{name}"' for name in each) for each in (columns, keys))
+    key = ", ".join(f'"{name}"' for name in keys)
     ours = ", ".join(f'"{name}" = excluded."{name}"' for name in columns if name not in keys)
-    return f"INSERT INTO {table.name} ({names}) VALUES ({marks}) ON CONFLICT ({key}) DO UPDATE SET {ours}"  # noqa: S608 - names of ours
+    return f"{_say_insert(dialect, table, columns)} ON CONFLICT ({key}) DO UPDATE SET {ours}"
 
 
 def insert_missing(connection: Connection, table: Table, rows: Sequence[Row]) -> None:

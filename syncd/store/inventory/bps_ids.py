@@ -23,7 +23,7 @@ class Ordered:
     """A question over records in the order of their BPS ids, built once by `in_order`."""
 
     page: Select[Any]
-    """The records behind ``:after``, a page of them."""
+    """The records behind ``:after`` as far as ``:until``."""
     chosen: Select[Any]
     """The records of ``:keys``."""
 
@@ -32,7 +32,7 @@ def in_order(statement: Select[Any]) -> Ordered:
     """Make a statement over BPS ids, which has to name ``bps_fold``, one for `iterate_folded`."""
     key, folded = target_principals.c.key, target_principals.c.bps_fold
     return Ordered(
-        page=statement.where(folded > bindparam("after")).order_by(folded).limit(_CHUNK),
+        page=statement.where(folded > bindparam("after"), folded <= bindparam("until")).order_by(folded),
         chosen=statement.where(among_bound(key, "keys")),
     )
 
@@ -57,10 +57,12 @@ def iterate_folded(
             if rows:
                 yield sorted(rows, key=attrgetter("bps_fold"))
         return
-    last = ""
-    while rows := database.load_rows(question.page, {**given, "after": last}):
-        yield rows
-        last = rows[-1].bps_fold
+    last: str | None = ""
+    while last is not None:
+        after, last = last, database.load_value(_FIND_PAGE_END, {"after": last})
+        rows = database.load_rows(question.page, {**given, "after": after, "until": last}) if last is not None else ()
+        if rows:
+            yield rows
 
 
 def load_group_names(database: Database, bps_ids: Collection[str]) -> dict[str, str]:
@@ -114,6 +116,17 @@ def _add(connection: Connection, folds: Sequence[str], spellings: Sequence[str])
 
 # ---- statements -----------------------------------------------------------------------------------------------------
 
+_FIND_PAGE_END = select(
+    func.max(
+        select(target_principals.c.bps_fold)
+        .where(target_principals.c.bps_fold > bindparam("after"))
+        .order_by(target_principals.c.bps_fold)
+        .limit(_CHUNK)
+        .subquery()
+        .c.bps_fold
+    )
+)
+"""Where a page ends that begins behind ``:after``: with both ends known, PostgreSQL joins no more than the page."""
 _LOAD_FOLDS = select(target_principals.c.key, target_principals.c.bps_fold).where(
     among_bound(target_principals.c.key, "keys")
 )

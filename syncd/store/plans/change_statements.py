@@ -103,9 +103,7 @@ def _count_begun() -> Select[Any]:
         earlier.c.object == changes.c.object,
         earlier.c.status.in_(("started", "failed", "deferred")) | ((earlier.c.status == "planned") & cut_short),
     )
-    first = exists().where(earlier.c.run_id < bindparam("run"))
-    run = run_where(first)  # the first plan of all is not looked through
-    planned = run, changes.c.status == "planned", changes.c.action == "create", changes.c.object.in_(RECORD_KINDS)
+    planned = _RUN, changes.c.status == "planned", changes.c.action == "create", changes.c.object.in_(RECORD_KINDS)
     return (
         select(changes.c.object, func.count())
         .where(*planned, changes.c.cause != Cause.RENAMED.value, begun)
