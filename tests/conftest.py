@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import os
 import shutil
@@ -20,6 +21,7 @@ from tests.postgres import PostgresUnavailable, fresh_database, private_postgres
 
 if TYPE_CHECKING:
     from tests.fakes.world import Companies, World
+    from tests.kept_database import KeptDatabase
 
 AGAIN = {"contract": 2, "property": 0, "e2e": 0, "fault": 0, "container": 0}
 """By folder, how many tests of each module are run on a further Python without a mark; in others it is all."""
@@ -27,6 +29,10 @@ AGAIN = {"contract": 2, "property": 0, "e2e": 0, "fault": 0, "container": 0}
 # Plug-ins ask for "the current event loop" outside of any test; told once that there is none, they make none, and no
 # loop is left for the garbage collector to complain about in a test that has nothing to do with it.
 asyncio.set_event_loop(None)
+
+# Each search for garbage looks through what all tests have in common: at Python's own pace that is a sixth of their
+# processor time. What a test leaves open is found as before, at the latest when the session ends.
+gc.set_threshold(20_000, 20, 50)
 
 # A machine that is busy with something else is no failure: no example has a time limit.
 hypothesis.settings.register_profile("syncd", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -46,6 +52,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
         items[:] = [item for item in items if item in chosen]
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def pytest_collection_finish() -> None:
+    """Search no longer for garbage among all modules and tests: they are there to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 def _choose_for_engines(items: list[pytest.Item]) -> set[pytest.Item]:
@@ -200,21 +212,30 @@ def empty_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[
 
 @pytest.fixture
 def store_url(request: pytest.FixtureRequest, tmp_path: Path, companies: Companies) -> Iterator[str]:
-    """The URL of a migrated database that only this test uses; dropped afterwards.
+    """The URL of a migrated database that only this test uses, on SQLite dropped and on PostgreSQL put back afterwards.
 
     It has no row, but for those of the company that the test's `world` begins with, if that has begun on this server.
     """
-    from tests.stores import postgres_template, template
+    from tests.kept_database import EMPTY
+    from tests.stores import template
 
     if request.param == "sqlite":
         shutil.copy(template(), tmp_path / "store.db")
         yield f"sqlite:///{tmp_path / 'store.db'}"
         return
-    server = request.getfixturevalue("postgres_url")
     mark = request.node.get_closest_marker("company")
-    begun = companies.find_template(mark.kwargs["founded_by"]) if mark and "world" in request.fixturenames else None
-    with fresh_database(server, template=begun or postgres_template(server)) as url:
+    begun = companies.find_moment(mark.kwargs["founded_by"]) if mark and "world" in request.fixturenames else None
+    with request.getfixturevalue("kept_database").lend(begun or EMPTY) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def kept_database(postgres_url: str) -> KeptDatabase:
+    """The migrated database on PostgreSQL that tests of this session have one after the other."""
+    from tests.kept_database import KeptDatabase
+    from tests.stores import postgres_template
+
+    return KeptDatabase(postgres_url, postgres_template(postgres_url))
 
 
 @pytest.fixture(scope="session")
@@ -237,6 +258,7 @@ async def world(request: pytest.FixtureRequest, store_url: str, companies: Compa
     elif store_url.startswith("sqlite:///"):
         made = await companies.open(mark.kwargs["founded_by"], Path(store_url.removeprefix("sqlite:///")))
     else:
-        made = await companies.open_on_server(mark.kwargs["founded_by"], store_url)
+        kept = request.getfixturevalue("kept_database")
+        made = await companies.open_on_server(mark.kwargs["founded_by"], store_url, kept)
     yield made
     made.database.close()

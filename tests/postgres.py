@@ -1,8 +1,8 @@
 """A PostgreSQL server of our own for one test session, and databases of their own for single tests.
 
 Needs the server's programs (Debian: package ``postgresql``), no running service. The server refuses to run as root, so
-root hands it over to the user ``postgres``. Durability is off: these databases live for minutes. So is compiling of
-queries (jit): for tables of ten rows it takes longer than the tests themselves.
+root hands it over to the user ``postgres``. Durability is off: these databases live for minutes. So are compiling of
+queries (jit), which takes longer for tables of ten rows than the tests themselves, and vacuuming by itself.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from psycopg import sql
 from sqlalchemy.engine import make_url
 
 START_SECONDS = 30
-SETTINGS = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=50 -c jit=off"
+SETTINGS = (
+    "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=50 -c jit=off -c autovacuum=off"
+)
 
 
 class PostgresUnavailable(Exception):
@@ -99,15 +101,6 @@ def private_postgres() -> Iterator[str]:
             run(*control, "--mode", "immediate", "stop")
     finally:
         shutil.rmtree(home)
-
-
-def copy_database(url: str, name: str) -> None:
-    """Copy a database to which nobody is connected, under that name on its server: a template for `fresh_database`."""
-    source = make_url(url)
-    server = source.set(drivername="postgresql", database="postgres").render_as_string(hide_password=False)
-    with psycopg.connect(server, autocommit=True) as admin:
-        copy = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
-        admin.execute(copy.format(sql.Identifier(name), sql.Identifier(source.database or "")))
 
 
 @contextmanager

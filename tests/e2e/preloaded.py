@@ -1,4 +1,4 @@
-"""``syncd`` for the shells of the tests, without the second that a new interpreter takes to import everything.
+"""``syncd`` for the tests, without the second that a new interpreter takes to import everything.
 
 A server has all of the program imported. For each command it forks, and the child is given the caller's arguments,
 folder, environment and streams: a process of its own that ends as the program ends. What goes on for long, and what is
@@ -7,31 +7,30 @@ sent signals, is not for it.
 
 from __future__ import annotations
 
+import atexit
+import functools
+import gc
 import importlib
 import json
 import os
 import pkgutil
+import random
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import NoReturn
 
 LONG = "run|sandbox"
 """Commands that are started as any program is."""
 _BYTES = 1 << 20
-_MOSTLY_USED = (
-    "rich.table",
-    "sqlalchemy.dialects.sqlite",
-    "syncd.bootstrap.runs",
-    "syncd.bootstrap.sides",
-    "syncd.bootstrap.states",
-    "syncd.store.store",
-)
-"""What the commands import when they begin."""
+_LATE = ("aiohttp", "msal", "rich.table", "sqlalchemy.dialects.sqlite", "stamina")
+"""What else the commands import when they need it."""
 _CLIENT = """
 import json, os, socket, sys
 with socket.socket(socket.AF_UNIX) as server:
@@ -67,13 +66,28 @@ def serve_program(folder: Path, *, path: Path) -> Iterator[Path]:
             server.kill()
 
 
-def _serve(address: str) -> None:
-    from syncd.cli import commands
+@functools.cache
+def find_script(path: Path) -> Path:
+    """Return the script that is the ``syncd`` of ``path``; its server is started once, and ends with this process."""
+    stack, folder = ExitStack(), Path(mkdtemp(prefix="syncd-program-"))
+    stack.callback(shutil.rmtree, folder)
+    atexit.register(stack.close)
+    return stack.enter_context(serve_program(folder, path=path))
 
-    for module in pkgutil.iter_modules(commands.__path__, f"{commands.__name__}."):
-        importlib.import_module(module.name)
-    for name in _MOSTLY_USED:
+
+def _import_program() -> None:
+    import syncd
+
+    for module in pkgutil.walk_packages(syncd.__path__, f"{syncd.__name__}."):
+        if not module.name.startswith("syncd.sandbox.") and not module.name.endswith(".__main__"):
+            importlib.import_module(module.name)
+    for name in _LATE:
         importlib.import_module(name)
+    gc.freeze()  # what all have in common is looked through by none
+
+
+def _serve(address: str) -> None:
+    _import_program()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who wait
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(address)
@@ -105,6 +119,7 @@ def _carry_out(caller: socket.socket) -> NoReturn:
         os.environ.clear()
         os.environ.update(environment)
         sys.argv = ["syncd", *arguments]
+        random.seed()
         from syncd.cli.main import run
 
         run()

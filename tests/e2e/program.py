@@ -9,7 +9,7 @@ import pty
 import shutil
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -17,11 +17,16 @@ from typing import Any, Self
 
 from syncd.sandbox.server import Sandbox, find_free_port
 from tests.documents import check_document
+from tests.e2e.preloaded import find_script
 from tests.stores import template
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 240.0
 """After so long a process that should have ended or spoken has failed its test."""
+_COMMON = ("SYNCD_", "COLUMNS", "NO_COLOR")
+"""How the variables begin that the program reads itself; others may be for its interpreter."""
+_begun: set[str] = set()
+"""Commands that this process has started as people do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +66,11 @@ class Program:
         return cls(directory)
 
     async def __call__(self, *arguments: str, **environment: str) -> Ended:
-        """Run a command to its end."""
+        """Run a command to its end: the first time in a session as people start it, then from `preloaded`."""
         async with asyncio.timeout(SECONDS):
-            process = await self.start(*arguments, environment=environment)
+            process = await self.start(
+                *arguments, environment=environment, preloaded=self._is_common(arguments, environment)
+            )
             try:
                 stdout, stderr = await process.communicate()
             finally:
@@ -101,13 +108,19 @@ class Program:
                 await process.wait()
 
     async def start(
-        self, *arguments: str, out: int = asyncio.subprocess.PIPE, environment: Mapping[str, str] = MappingProxyType({})
+        self,
+        *arguments: str,
+        out: int = asyncio.subprocess.PIPE,
+        environment: Mapping[str, str] = MappingProxyType({}),
+        preloaded: bool = False,
     ) -> asyncio.subprocess.Process:
-        """Start a command; the caller waits for its end. ``out``: where stdout and stderr go."""
+        """Start a command; the caller waits for its end. ``out``: where stdout and stderr go.
+
+        ``preloaded``: by a program that has imported everything. Signals would not reach the command.
+        """
+        begin = [str(find_script(ROOT))] if preloaded else [sys.executable, "-m", "syncd.cli.main"]
         return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "syncd.cli.main",
+            *begin,
             *arguments,
             cwd=self.directory,
             env=self._environ(environment),
@@ -115,6 +128,13 @@ class Program:
             stdout=out,
             stderr=out,
         )
+
+    def _is_common(self, arguments: Sequence[str], environment: Mapping[str, str]) -> bool:
+        """Return whether this command has been started as a program before, under nothing that Python itself reads."""
+        command = next((argument for argument in arguments if not argument.startswith("-")), "")
+        known = command in _begun
+        _begun.add(command)
+        return known and all(name.startswith(_COMMON) for name in (*self.environment, *environment))
 
     def _environ(self, more: Mapping[str, str]) -> dict[str, str]:
         machine = {name: value for name, value in os.environ.items() if not name.startswith("SYNCD_")}

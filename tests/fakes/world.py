@@ -27,7 +27,7 @@ from syncd.sync.runs import Runs, Sides
 from tests.fakes.portal import FakePortal
 from tests.fakes.rules import make_apply_options, make_rules
 from tests.fakes.source import FakeSource
-from tests.postgres import copy_database
+from tests.kept_database import KeptDatabase
 from tests.stores import open_migrated
 
 
@@ -194,17 +194,15 @@ class Companies:
         shutil.copy(file, store)
         return _copy(world, then, f"sqlite:///{store}")
 
-    def find_template(self, company: Company) -> str | None:
-        """Return the database on the server in which that company has begun, None if it has not begun yet."""
+    def find_moment(self, company: Company) -> str | None:
+        """Return the moment on the server at which that company has begun, None if it has not begun yet."""
         return self._on_server[company][0] if company in self._on_server else None
 
-    async def open_on_server(self, company: Company, url: str) -> World:
-        """Return a copy of that company's world over a copy of its template; the first one over a migrated store."""
-        if company not in self._on_server:
+    async def open_on_server(self, company: Company, url: str, kept: KeptDatabase) -> World:
+        """Return a copy of that company's world over the database at its moment, or found it over a migrated store."""
+        if self.find_moment(company) not in kept.moments:
             world = await _found_once(company, url)
-            name = f"company_{len(self._on_server)}"
-            copy_database(url, name)
-            self._on_server[company] = (name, world, world.clock.now())
+            self._on_server[company] = (kept.keep(), world, world.clock.now())
         _, world, then = self._on_server[company]
         return _copy(world, then, url)
 
