@@ -24,9 +24,7 @@ from psycopg import sql
 from sqlalchemy.engine import make_url
 
 START_SECONDS = 30
-SETTINGS = (
-    "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=50 -c jit=off -c autovacuum=off"
-)
+SETTINGS = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=50 -c jit=off"
 
 
 class PostgresUnavailable(Exception):
@@ -61,9 +59,10 @@ def _free_port() -> int:
 
 
 @contextmanager
-def private_postgres() -> Iterator[str]:
+def private_postgres(*, vacuums: bool = False) -> Iterator[str]:
     """Run a server on a free loopback port and give the URL of its superuser; stop and remove it at the end.
 
+    ``vacuums``: by itself, and looks again at what tables hold, as servers do; benchmarks want that.
     Raises PostgresUnavailable where no server is installed or it does not start.
     """
     programs, owner = _find_programs(), _find_owner()
@@ -92,15 +91,24 @@ def private_postgres() -> Iterator[str]:
             str(programs / "initdb"), "--pgdata", str(home / "data"), "--username", "syncd_tests", "--no-sync",
             "--auth", "scram-sha-256", "--pwfile", str(home / "password"), "--encoding", "UTF8", "--locale", "C",
         )  # fmt: skip
-        port = _free_port()
+        port, vacuum = _free_port(), "on" if vacuums else "off"
         listen = f"-c port={port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''"
-        run(*control, "--log", str(home / "log"), "--options", f"{listen} {SETTINGS}", "start")
+        run(*control, "--log", str(home / "log"), "--options", f"{listen} {SETTINGS} -c autovacuum={vacuum}", "start")
         try:
             yield f"postgresql+psycopg://syncd_tests:{password}@127.0.0.1:{port}/postgres"
         finally:
             run(*control, "--mode", "immediate", "stop")
     finally:
         shutil.rmtree(home)
+
+
+def copy_database(url: str, name: str) -> None:
+    """Copy a database to which nobody is connected, under that name on its server: a template for `fresh_database`."""
+    source = make_url(url)
+    server = source.set(drivername="postgresql", database="postgres").render_as_string(hide_password=False)
+    with psycopg.connect(server, autocommit=True) as admin:
+        copy = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        admin.execute(copy.format(sql.Identifier(name), sql.Identifier(source.database or "")))
 
 
 @contextmanager

@@ -147,7 +147,7 @@ def main() -> int:
     size = size if options.users == size.users else size.scale_to(options.users)
     with (
         tempfile.TemporaryDirectory(prefix="syncd-bench-") as folder,
-        private_postgres() as url,
+        private_postgres(vacuums=True) as url,
         open_stage(Path(folder, "stage"), size) as stage,
     ):
         bench = Bench(stage, make_url(url).render_as_string(hide_password=False))
