@@ -82,9 +82,10 @@ def _count_links() -> Select[Any]:
     """
     c = changes.c
     nothing: ColumnElement[Any] = literal_column("0")
-    named = literal_column("'link'").label("action"), literal_column("''").label("object")
     numbers = (func.count(case((c.phase == int(LINK_PHASES[kind]), 1))) for kind in COUNTED_LINKS)
-    columns: tuple[Any, ...] = (*named, *numbers, nothing, nothing)
+    named = (("'link'", "action"), ("''", "object"))
+    columns: list[Any] = [literal_column(text).label(name) for text, name in named]
+    columns += [*numbers, nothing, nothing]
     return select(*columns).where(_RUN, c.phase.in_(_LINK_PHASES), c.status == "planned", c.cause.not_in(UNCOUNTED))
 
 
