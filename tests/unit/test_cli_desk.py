@@ -13,8 +13,10 @@ import structlog
 from icalendar import Calendar
 from sqlalchemy import update
 
+from syncd.cli.commands.status import tell_licence
 from syncd.clock import Clock
 from syncd.store.db.lock import StoreLock
+from syncd.store.reports.licences import LicenceUse
 from syncd.store.runs.daemons import DaemonSeen
 from syncd.store.schema.tables import target_users
 from syncd.store.store import Store
@@ -76,6 +78,19 @@ async def test_status_is_one_screen_of_a_hundred_columns(world: World) -> None:
     assert "nobody works" in lines[1]
     assert any(line.startswith("due") and "6 more within 30 days: 'syncd due'" in line for line in lines)
     assert any(line.startswith("people") and "active 10" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("seats", "said"),
+    [
+        (5, "PowerUser 3 of 5 (2 by rule, 1 by hand), 4 wait"),
+        (3, "PowerUser 3 of 3 (2 by rule, 1 by hand), short: 4 wait"),
+    ],
+)
+def test_licences_are_short_only_without_a_free_seat(seats: int, said: str) -> None:
+    """With one, people wait because their accounts are not there: that is no matter of seats."""
+    use = LicenceUse(type="PowerUser", seats=seats, by_rule=2, by_hand=1, waiting=4)
+    assert (tell_licence(use), use.is_short) == (said, "short" in said)
 
 
 async def test_status_has_the_promised_keys(world: World) -> None:

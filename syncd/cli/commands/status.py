@@ -73,7 +73,7 @@ class _Picture:
                 held=sum(number for _, number, _, _ in self.holds),
                 emptied=len(self.emptied),
                 failing=overview.failing,
-                short={use.type: use.waiting for use in self.licences if use.waiting},
+                short={use.type: use.waiting for use in self.licences if use.is_short},
                 ending=len(credentials) - ended,
                 ended=ended,
             )
@@ -275,7 +275,7 @@ def _iterate_lines(picture: _Picture) -> Iterator[tuple[str, str]]:
 def tell_licence(use: LicenceUse) -> str:
     """Return one type of licence in words."""
     seats = "" if use.seats is None else f" of {use.seats:,}"
-    waiting = f", short: {use.waiting:,} wait" if use.waiting else ""
+    waiting = f", {'short: ' if use.is_short else ''}{use.waiting:,} wait" if use.waiting else ""
     return (
         f"{use.type} {use.by_rule + use.by_hand:,}{seats} ({use.by_rule:,} by rule, {use.by_hand:,} by hand){waiting}"
     )

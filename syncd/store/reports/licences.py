@@ -27,6 +27,11 @@ class LicenceUse:
     by_hand: int
     waiting: int
 
+    @property
+    def is_short(self) -> bool:
+        """Whether people wait for a seat; with a free one they wait for their accounts."""
+        return self.waiting > 0 and (self.seats is None or self.seats <= self.by_rule + self.by_hand)
+
 
 def load_licence_use(database: Database, ruled: Collection[str] = ()) -> list[LicenceUse]:
     """Return every type that has seats, is held, or is given by a rule (``ruled``), in the portal's order."""
