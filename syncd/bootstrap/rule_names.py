@@ -22,8 +22,9 @@ from syncd.bootstrap.sides import make_bps_options, open_graph
 from syncd.bootstrap.store import open_stored
 from syncd.clock import Clock
 from syncd.config import Missing, Settings, load_named_places
-from syncd.errors import ConfigError, SyncdError
+from syncd.errors import AuthFailed, ConfigError, Forbidden, RemoteError, SyncdError, Unavailable
 from syncd.logs.pipe import configure_logs
+from syncd.model.target import NO_SCOPE
 from syncd.store.store import Store
 from syncd.sync.portal.places import Places, Unknown, Waits, name_rule
 from syncd.sync.portal.privileges import find_rule_group
@@ -157,5 +158,11 @@ async def _ask_portal(
                     found += [f"privileges[{number}].{name}: {words}" for name, words in unknown.problems]
                 except Waits:
                     continue  # for want of a scope that other rules do not need
+                except (AuthFailed, Unavailable):
+                    raise  # the others would hear the same
+                except RemoteError as error:
+                    if isinstance(error, Forbidden) and error.code == NO_SCOPE:
+                        raise
+                    unasked.append(f"privileges[{number}]: {error}")
     except SyncdError as error:
         unasked.append(str(error))

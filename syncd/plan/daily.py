@@ -114,7 +114,12 @@ def count_leavers(action: Action, kinds: Mapping[ObjectKind, int]) -> int:
 
 
 def say_times(action: Action, kinds: Mapping[ObjectKind, int]) -> str:
-    """Return how many removals there are in words, the substitutions that go with them apart."""
+    """Return how many removals there are in words, the substitutions that go with them apart.
+
+    What is revoked is named: licences and privileges have nothing in common but the word.
+    """
+    if action == "revoke":
+        return " and ".join(f"{number} times revoke {kind}" for kind, number in sorted(kinds.items()) if number)
     leavers, total = count_leavers(action, kinds), sum(kinds.values())
     apart = f"{leavers} substitution{'s' if leavers != 1 else ''} of leavers"
     if leavers == total and leavers:

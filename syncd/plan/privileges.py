@@ -6,7 +6,7 @@ A reading tells who has something at a place, and not what. So an own record say
 state      means
 =========  ============================================================================================
 granted    given by us
-sent       sent by us; it is not known whether it arrived
+sent       sent by us; it is not known whether it arrived, or will
 unsure     the portal said 409: it may be there, by hand or by us, and asking again would say the same
 left       not taken, for the portal said 409 and names the group still: it may be there
 taken      given by us, and the portal names the group there no more: somebody took it
@@ -63,6 +63,8 @@ GONE: tuple[GrantState, ...] = ("taken", "let go")
 LEFT: GrantState = "left"
 RULE_GROUP = "group "
 """What stands before the name of a rule's group among what names were found to mean."""
+RULE_WAITS = "waits "
+"""What stands there before what a rule says of its place, for one that waits for a scope."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,13 +211,13 @@ def settle_grant(answer: PrivilegeAnswer, *, sent_before: bool, beside: bool, li
     beside = beside or newly
     if answer.said == "done":
         return Settled(state="granted", outcome="done", beside=beside)
-    if answer.said == "unclear":
-        state: GrantState | None = None if answer.listed is False else "sent"
-        return Settled(state=state, outcome="failed", beside=beside, reason=Reason(Cause.NONE, answer.reason))
+    if answer.said == "unclear":  # also where no reading names the group: it may take effect after that
+        return Settled(state="sent", outcome="failed", beside=beside, reason=Reason(Cause.NONE, answer.reason))
+    ours = answer.unsure or sent_before
     if answer.listed is False:
-        return Settled(state=None, outcome="failed", reason=Reason(Cause.REFUSED, answer.reason))
-    # No attempt of ours can explain it: somebody gave it by hand, or something else is in the way.
-    foreign = not (answer.unsure or sent_before)
+        state: GrantState | None = "sent" if ours else None  # readings may be behind what the portal refuses by
+        return Settled(state=state, outcome="failed", beside=beside, reason=Reason(Cause.REFUSED, answer.reason))
+    foreign = not ours  # no attempt of ours can explain it: by hand, or something else is in the way
     said = _say_unsure(answer)
     return Settled(state="unsure", outcome="dropped", beside=beside or foreign, shown=newly, reason=said)
 

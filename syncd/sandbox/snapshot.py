@@ -53,7 +53,7 @@ def put_back(sandbox: Sandbox, snapshot: Snapshot, *, parts: Collection[str] = (
             setattr(owner, name, state[part][name])
     sandbox.graph.engine.forget()
     service = sandbox.portal_service
-    service.privileges.given, service.privileges.databases = sandbox.portal.privileges, sandbox.portal.databases
+    service.privileges.begin()
     if parts:
         return
     sandbox.faults.clear()

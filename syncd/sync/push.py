@@ -120,7 +120,7 @@ class Push:
         looks = Looks(portal=self._portal, store=store, clock=self._clock)
         privileging = Privileging(looks, rules, now=self._clock.now(), stopping=self._stopping)
         ask = read_portal and subject is None
-        await privileging.prepare(ask=ask, read=full and read_portal, write=write)
+        await privileging.prepare(ask=ask, read=full and read_portal, write=write, retry=retry_failed)
         if approval is not None:
             phase("read portal")
             await self._read_concerned(approval)

@@ -26,6 +26,18 @@ SWITCHES: tuple[dict[str, Any], ...] = (
     {"case_matters": True},
     {"pending_visible": False},
 )
+LATE: tuple[dict[str, Any], ...] = (
+    {"privilege_delay": 30.0},
+    {"privilege_delay": 30.0, "privilege_repeated": "conflict"},
+    {"privileges_shown_after": 600.0},
+    {"privileges_shown_after": 600.0, "privilege_repeated": "conflict", "privilege_missing": "conflict"},
+)
+"""What takes effect, or is shown, some time after it was sent."""
+RIGHTS: tuple[dict[str, Any], ...] = (
+    {"privilege_rights": "administrator to write"},
+    {"privilege_rights": "administrator"},
+)
+"""What it may take beside the scope."""
 
 
 def rule(group: str = "Group g", level: str = "ReadOnly", **place: Any) -> PrivilegeRule:

@@ -14,6 +14,8 @@ from datetime import timedelta
 import openpyxl
 import pytest
 
+from syncd.model.privilege import Place as Somewhere
+from syncd.model.privilege import Privilege
 from syncd.model.run import RunRequest
 from syncd.plan.report.scope_verdicts import Place
 from syncd.plan.rules import LicenceRule
@@ -140,6 +142,21 @@ async def test_somebody_is_explained_with_the_way_through_nested_groups(viewer: 
         assert (await viewer.get(path)).status == 404, path
     assert "People directly in it: 70" in words((await viewer.get("/groups/inner")).text)
     assert "not ours" in words((await viewer.get("/records/robot@old.example")).text)
+
+
+async def test_a_group_s_page_tells_what_rules_gave_it(world: World, viewer: Browser) -> None:
+    """By the own record, with what is known of each, and what the portal does not tell."""
+    page = "/groups/inner"
+    assert "ReadOnly" not in words((await viewer.get(page)).text)
+    privileges = world.store.privileges
+    one = Privilege(place=Somewhere(database=1, kind="application", key="g", name="Invoices"), level="ReadOnly")
+    number = privileges.intern([one])[one.token]
+    (key,) = [key for key, name in privileges.load_names(range(1, 300)).items() if name == "team@grp"]
+    await privileges.begin(key, number, remove=False, now=world.clock.now())
+    read = words((await viewer.get(page)).text)
+    assert "ReadOnly: application Invoices (database 1)" in read
+    assert Texts("en")("explain.privileges_limits") in read
+    assert "the portal refused it as a conflict, or its answer was lost" in read
 
 
 async def test_a_run_shows_each_change_with_both_values_and_filters(viewer: Browser) -> None:

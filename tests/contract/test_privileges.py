@@ -246,9 +246,13 @@ async def test_everything_that_rules_name_wrongly_is_told_at_once(office: Office
         rule("Group h", process="Nothing", company="x"),
         rule("Group h", form_type="x", workflow="Approval", company="y"),
         rule("Group h", application="Invoices", database=7),
+        rule("Group h", process="Nothing", company="x", database=8),
+        rule("Group h", form_type="x", workflow="y"),
+        rule("Group h", form_type="x", workflow="y", database=7),
     )
     run = await office.sync("full")
     assert find_exit_code(run) == 2
+    assert "privileges[3].application" not in run.error  # database 1 has it
     for told in (
         "privileges[0].application: there is no application 'Nothing'; there are Contracts, Invoices, Leave requests",
         "privileges[0].group: no group has the id or the name 'Nobody'; there are Group g, Group h, Group i",
@@ -258,6 +262,13 @@ async def test_everything_that_rules_name_wrongly_is_told_at_once(office: Office
         "privileges[2].company: there is no company 'y'; there are DE01, PL01",
         "privileges[3].database: the portal refuses the content database 7",
         "the id stands in the address of any element",
+        "privileges[4].database: the portal refuses the content database 8",
+        "privileges[4].process: there is no process 'Nothing' anywhere in database 1, 2; there are ",
+        "privileges[4].company: there is no company 'x' anywhere in database 1, 2; there are DE01, PL01",
+        "privileges[5].workflow: there is no workflow 'y'; there are ",
+        "privileges[5].form_type: there is no form type 'x' anywhere in database 1; there are ",
+        "privileges[6].workflow: there is no workflow 'y' anywhere in database 1, 2; there are ",
+        "privileges[6].form_type: there is no form type 'x' anywhere in database 1, 2; there are ",
     ):
         assert told in run.error
     _, _, row, *_ = await probe_privileges(office.wire.open(), office.rules.privileges[1:2], "nobody@invalid.example")
@@ -597,6 +608,35 @@ async def test_a_company_without_its_scope_waits_alone(office: Office) -> None:
     assert "could not be looked up" not in run.error
     assert "the scope Admin.BusinessEntities.Read" in list_details(office)["0 waiting"]
     assert names(office) == {"h@grp Modify Suppliers", "i@grp ReadOnly Invoices"}
+
+
+@pytest.mark.parametrize("lacks", ["Admin.BusinessEntities.Read", "App.Metadata.ReadWrite"])
+async def test_a_rule_that_waits_for_a_scope_is_asked_for_once_an_hour(office: Office, lacks: str) -> None:
+    """However many delta runs go by: each says what waits, and the portal hears nothing. An explicit sync asks."""
+    await office.sync("full")
+    office.wire.application.scopes.discard(lacks)
+    office.wire.book.revoke_all()
+    say(office, rule(process="Suppliers", company="PL01"), rule("Group h", process="Suppliers", company="DE01"))
+    calls(office)
+    told = (await office.sync(retry_failed=False)).error
+    assert told
+    assert calls(office) != []
+    for _ in range(5):
+        office.clock.elapsed += 300
+        run = await office.sync(retry_failed=False)
+        assert (run.status, run.error) == ("succeeded", told)
+    assert calls(office) == []
+    assert (await office.sync()).error[:30] == told[:30]
+    assert calls(office) != []
+    office.wire.application.scopes.add(lacks)
+    office.wire.book.revoke_all()
+    office.clock.elapsed += 3500
+    await office.sync(retry_failed=False)
+    assert names(office) == set()
+    office.clock.elapsed += 200
+    assert (await office.sync(retry_failed=False)).error == ""
+    assert (await office.sync("full", retry_failed=False)).error == ""
+    assert names(office) == {"g@grp ReadOnly Suppliers", "h@grp ReadOnly Suppliers"}
 
 
 async def test_a_plan_file_meets_what_somebody_gave_meanwhile(office: Office) -> None:

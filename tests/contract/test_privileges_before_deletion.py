@@ -10,23 +10,17 @@ import pytest
 from syncd.cli.commands.privileges import list_privileges
 from syncd.model.reason import Cause
 from syncd.model.run import RunRecord
-from syncd.plan.rules import PrivilegeRule
 from syncd.sandbox.portal.places import Given
 from syncd.sandbox.wire.faults import Fault
 from syncd.store.reports.explain import Explanations
 from syncd.store.store import Store
 from syncd.sync.planning.undo import Undo
 from tests.contract.office import DAY, Office
-from tests.contract.privilege_rules import rule
+from tests.contract.privilege_rules import find_levels, give_by_hand, rule, say, tell
 from tests.fakes.rules import make_limits
 from tests.fakes.wired import Asked
 
 GONE = Asked("delete", "group", "g@grp")
-
-
-def say(office: Office, *rules: PrivilegeRule) -> None:
-    """Set the rules. Without others about the groups: a licence for a group that is gone stops a run."""
-    office.rules = replace(office.rules, privileges=rules, licences=())
 
 
 def refuse(office: Office, status: int, code: str) -> None:
@@ -209,28 +203,100 @@ async def test_a_place_that_is_gone_keeps_no_group(office: Office) -> None:
     assert GONE in office.take_asked()
 
 
-@pytest.mark.parametrize("office", [{"deletion_clears_privileges": False}], indirect=True)
-async def test_nothing_waits_for_what_was_given_by_hand(office: Office) -> None:
-    """Beside a privilege by hand ours is not taken either: the group goes by its own policy, after its grace."""
-    await office.sync("full")
-    place = (1, "application", "", office.wire.store.databases[1].applications[0].guid)
-    office.wire.store.privileges[Given(place, "g@grp", "MetadataAccess")] = "local"
-    await leave(office)
-    await office.sync("full")
+async def stay(office: Office) -> None:
+    """The group waits, whatever runs follow, and is told with what it may have; a person takes that, and it goes."""
+    for _ in range(2):
+        run = await office.sync("full")
+        assert find_reason(office, run) is Cause.PRIVILEGES_STAY
+        office.clock.elapsed += DAY
+    assert tell(office)["ReadOnly"] == "kept"
+    if office.wire.knobs.privileges_list_groups:
+        office.wire.store.privileges.clear()
+    else:  # no reading will ever tell
+        office.wire.store.delete_group("g@grp")
+    for _ in range(2):
+        await office.sync("full")
     assert "g@grp" not in office.wire.store.groups
+    assert tell(office) == {}
+
+
+@pytest.mark.parametrize("office", [{"deletion_clears_privileges": False}], indirect=True)
+async def test_a_group_stays_where_ours_cannot_be_told_from_what_is_by_hand(office: Office) -> None:
+    """No rule takes it, and a portal that keeps it would give it to the next group with that BPS id."""
+    await office.sync("full")
+    give_by_hand(office, "MetadataAccess")
+    await leave(office)
+    await stay(office)
 
 
 @pytest.mark.parametrize("office", [{}, {"privileges_list_groups": False}], indirect=True, ids=["named", "not named"])
-async def test_nothing_waits_for_what_is_not_surely_ours(office: Office) -> None:
-    """No rule takes what may be by hand: a group that waited for that would stay for good."""
+async def test_a_group_stays_where_a_conflict_may_be_ours(office: Office) -> None:
+    """The answer to its grant was lost, and the next one was a conflict."""
     await office.sync("full")
     office.wire.knobs.privilege_repeated = "conflict"
     office.wire.faults.add(Fault("lose", side="portal", path="privileges/add"))
     await leave(office)
     states = [held.state for some in Store(office.database).privileges.load_held().values() for held in some]
     assert states == ["unsure"]
+    await stay(office)
+
+
+async def test_a_group_stays_until_a_grant_cannot_arrive_any_more(office: Office) -> None:
+    """Its answer was lost: it may take effect late, and after an hour a full run finds that it did not."""
+    say(office, rule("Group h"))
+    for _ in range(2):
+        await office.sync("full")  # a reading names a group
+    say(office, rule("Group h"), rule())
+    office.wire.faults.add(Fault("reset", side="portal", path="privileges/add", count=-1))
+    await office.sync("full")
+    office.wire.faults.clear()
+    office.source.remove_group("g")
+    office.rules = replace(office.rules, policy=replace(office.rules.policy, grace=office.rules.policy.grace * 0))
+    say(office, rule("Group h"))
+    assert find_reason(office, await office.sync("full")) is Cause.PRIVILEGES_STAY
+    office.clock.elapsed += 3601
+    await office.sync("full")
+    assert "g@grp" not in office.wire.store.groups
+
+
+@pytest.mark.parametrize("office", [{"deletion_clears_privileges": False}, {}], indirect=True, ids=["kept", "cleared"])
+async def test_what_the_portal_keeps_for_a_group_that_somebody_deleted_is_told(office: Office) -> None:
+    """And taken when a group with that BPS id is there again; what it does not keep is forgotten."""
+    kept = not office.wire.knobs.deletion_clears_privileges
+    say(office, rule())
+    for _ in range(2):
+        await office.sync("full")
+    office.source.remove_group("g")
+    say(office)
+    refuse(office, 403, "InsufficientAccountPermissions")
     await office.sync()
-    assert GONE in office.take_asked()
+    office.wire.faults.clear()
+    office.wire.store.delete_group("g@grp")
+    for _ in range(2):
+        await office.sync("full")
+    assert tell(office) == ({"ReadOnly": "kept"} if kept else {})
+    office.source.put_group("k", displayName="Group k", mailNickname="g@grp")
+    for _ in range(2):
+        await office.sync("full")
+    assert tell(office) == {}
+    assert find_levels(office) == set()
+
+
+@pytest.mark.parametrize("office", [{"deletion_clears_privileges": False}, {}], indirect=True, ids=["kept", "cleared"])
+async def test_a_group_that_somebody_deleted_is_given_its_privileges_when_it_is_made_anew(office: Office) -> None:
+    """Before any full run looks at the place. What the portal kept may be by hand: that stays with the new group."""
+    office.rules = replace(office.rules, policy=replace(office.rules.policy, drift="revert"))
+    say(office, rule())
+    for _ in range(2):
+        await office.sync("full")
+    office.clock.elapsed += DAY
+    office.wire.store.delete_group("g@grp")
+    await office.sync_one("group", "g")  # the record is found gone by itself
+    for _ in range(2):
+        await office.sync()
+    assert find_levels(office) == {"ReadOnly"}
+    kept = not office.wire.knobs.deletion_clears_privileges
+    assert tell(office) == {"ReadOnly": "beside" if kept else "given"}
 
 
 async def test_undoing_a_deletion_gives_back_what_the_same_run_revoked(office: Office) -> None:

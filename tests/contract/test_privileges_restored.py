@@ -9,27 +9,19 @@ from typing import Any, Literal
 
 import pytest
 
-from syncd.cli.commands.privileges import list_privileges
-from syncd.plan.rules import PrivilegeRule
 from syncd.sandbox.portal.backups import Backups
 from syncd.sandbox.portal.places import Given
 from syncd.store.db.backup import back_up
 from syncd.store.db.database import open_database
-from syncd.store.store import Store
 from syncd.sync.planning.drift import DriftCheck
 from syncd.sync.planning.replay import Replay
 from syncd.sync.planning.undo import Undo
 from tests.contract.office import Office
-from tests.contract.privilege_rules import rule
+from tests.contract.privilege_rules import find_levels, give_by_hand, rule, say, tell
 from tests.fakes.rules import make_limits
 
 Put = Literal["over it", "in its place", "elsewhere"]
 every_way = pytest.mark.parametrize("way", ["over it", "in its place", "elsewhere"])
-
-
-def say(office: Office, *rules: PrivilegeRule) -> None:
-    """Set the rules."""
-    office.rules = replace(office.rules, privileges=rules, licences=())
 
 
 def find_file(office: Office) -> Path:
@@ -57,25 +49,6 @@ def put_back(office: Office, copy: Path, way: Put = "over it") -> None:
         file = file.with_name("other.db")
     shutil.copy(copy, file)
     office.database = open_database(f"sqlite:///{file}")
-
-
-def find_levels(office: Office, group: str = "g@grp") -> set[str]:
-    """Return what a group has in the portal."""
-    return {given.level for given in office.wire.store.privileges if given.key == group}
-
-
-def give_by_hand(office: Office, level: str = "ReadOnly") -> Given:
-    """Let somebody give the group g something at the application Invoices."""
-    item = office.wire.store.databases[1].applications[0]
-    given = Given((1, "application", "", item.guid), "g@grp", level)
-    office.wire.store.privileges.setdefault(given, "local")
-    return given
-
-
-def tell(office: Office) -> dict[str, str]:
-    """Return the state of each level of the group g, as ``syncd privileges`` says it."""
-    found = list_privileges(Store(office.database), office.rules)
-    return {str(each["level"]): str(each["state"]) for each in found if each["bps_id"] == "g@grp"}
 
 
 async def go_on(office: Office) -> None:
@@ -251,7 +224,7 @@ async def test_a_portal_that_went_back_lost_what_was_given_and_has_what_was_take
     if drift == "report":
         await office.carry_out(DriftCheck("revert", lambda found: [*found].clear()))
     assert find_levels(office, "h@grp") == {"PortalDesigner"}
-    assert tell(office) == {"None": "by_hand"}
+    assert tell(office) == {None: "by_hand"}
     say(office)
     await office.sync()
     await go_on(office)

@@ -9,14 +9,13 @@ import pytest
 
 from syncd.cli.commands.privileges import list_privileges
 from syncd.plan.report.privileges import describe_held
-from syncd.plan.rules import PrivilegeRule
 from syncd.sandbox.portal.places import Given
 from syncd.sandbox.wire.faults import Fault
 from syncd.store.reports.explain import Explanations
 from syncd.store.store import Store
 from syncd.sync.planning.drift import DriftCheck
 from tests.contract.office import Office
-from tests.contract.privilege_rules import rule
+from tests.contract.privilege_rules import find_levels, give_by_hand, rule, say
 from tests.fakes.rules import make_limits
 
 REPEATED: tuple[Literal["ok", "conflict", "any"], ...] = ("ok", "conflict", "any")
@@ -24,24 +23,6 @@ every_meaning_of_409 = pytest.mark.parametrize(
     "office", [{"privilege_repeated": each} for each in REPEATED], indirect=True, ids=REPEATED
 )
 LEVELS = ("ReadOnly", "Administrator")
-
-
-def say(office: Office, *rules: PrivilegeRule) -> None:
-    """Set the rules."""
-    office.rules = replace(office.rules, privileges=rules, licences=())
-
-
-def find_levels(office: Office, group: str = "g@grp") -> set[str]:
-    """Return what a group has, as the portal knows it."""
-    return {given.level for given in office.wire.store.privileges if given.key == group}
-
-
-def give_by_hand(office: Office, level: str = "ReadOnly") -> Given:
-    """Let somebody give the group g something at the application Invoices, if it is not there."""
-    item = office.wire.store.databases[1].applications[0]
-    given = Given((1, "application", "", item.guid), "g@grp", level)
-    office.wire.store.privileges.setdefault(given, "local")
-    return given
 
 
 def break_grants(
@@ -372,3 +353,71 @@ async def test_a_look_while_grants_are_on_their_way_forgets_none_of_another_grou
     await office.sync()
     states = {key: [each.state for each in found] for key, found in store.privileges.load_held().items()}
     assert (states[unsettled], states[other]) == (["granted"], ["sent"])
+
+
+# ---- what takes effect, or is shown, late ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("drift", ["revert", "report"])
+@pytest.mark.parametrize("office", [{"privilege_delay": 30.0}], indirect=True, ids=["late"])
+async def test_a_grant_that_takes_effect_after_its_answer_was_lost_is_not_forgotten(office: Office, drift: Any) -> None:
+    """No reading shows it while the run looks, and the rule goes before the next one: it is there, and it is told."""
+    office.rules = replace(office.rules, policy=replace(office.rules.policy, drift=drift))
+    say(office, rule("Group h"))
+    for _ in range(2):
+        await office.sync("full")  # a reading names a group
+        office.clock.elapsed += 60
+    say(office, rule("Group h"), rule())
+    break_grants(office, "lose", count=-1)
+    await office.sync("full")
+    office.wire.faults.clear()
+    assert find_levels(office) == set()
+    assert tell(office)["g@grp", "ReadOnly"][0] == "unknown"
+    say(office, rule("Group h"))
+    office.clock.elapsed += 60
+    await office.sync()
+    assert find_levels(office) == {"ReadOnly"}
+    assert tell(office)["g@grp", "ReadOnly"][0] == "kept"
+    await go_on(office)
+    assert tell(office)["g@grp", "ReadOnly"][0] == "kept"
+    office.wire.store.privileges.clear()
+    await go_on(office)
+    assert ("g@grp", "ReadOnly") not in tell(office)
+
+
+async def test_what_never_took_effect_is_forgotten_when_nothing_is_to_come_any_more(office: Office) -> None:
+    """Within the hour it may, whatever readings show meanwhile; after that a full run finds that it did not."""
+    say(office, rule("Group h"))
+    for _ in range(2):
+        await office.sync("full")
+    say(office, rule("Group h"), rule())
+    break_grants(office, count=-1)
+    await office.sync("full")
+    office.wire.faults.clear()
+    say(office, rule("Group h"))
+    await office.sync("full")
+    assert tell(office)["g@grp", "ReadOnly"][0] == "kept"
+    office.clock.elapsed += 3601
+    await office.sync("full")
+    assert ("g@grp", "ReadOnly") not in tell(office)
+
+
+@pytest.mark.parametrize(
+    "office", [{"privileges_shown_after": 600.0, "privilege_repeated": "conflict"}], indirect=True, ids=["behind"]
+)
+async def test_a_conflict_that_readings_do_not_show_yet_may_be_ours(office: Office) -> None:
+    """The grant took effect, its answer was lost, and the next one is refused: for what is there is not shown yet."""
+    say(office, rule("Group h"))
+    await office.sync("full")
+    office.clock.elapsed += 3600
+    await office.sync("full")
+    say(office, rule("Group h"), rule())
+    break_grants(office, "lose")
+    await office.sync("full")
+    assert find_levels(office) == {"ReadOnly"}
+    assert tell(office)["g@grp", "ReadOnly"][0] == "unknown"
+    say(office, rule("Group h"))
+    await office.sync()
+    await go_on(office)
+    assert find_levels(office) == {"ReadOnly"}
+    assert tell(office)["g@grp", "ReadOnly"][0] == "kept"

@@ -64,6 +64,8 @@ async def test_the_demo_sees_all_that_it_promises_and_cleans_up(tmp_path: Path) 
         "$ syncd status",
         "$ syncd due",
         "$ syncd licences",
+        "$ syncd privileges",
+        "the portal has just that by us",
         "it is ours again",
         "signed in to http://localhost:",
         "secrets masked",

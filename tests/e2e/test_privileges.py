@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from syncd.model.privilege import LEVELS as LEVELS_BY_KIND
+from syncd.sandbox.portal.places import Given
 from syncd.sandbox.portal.privileges import describe_privileges
 from syncd.sandbox.server import Sandbox, SandboxOptions
 from syncd.sandbox.tenant.events import happen
@@ -376,3 +377,40 @@ async def test_drift_says_what_of_privileges_it_cannot_see(sandbox: Sandbox, syn
     assert [(one["object"], one["field"]) for one in found] == [
         ("privilege", "ReadOnly: application Invoices (database 1)")
     ]
+
+
+async def test_cards_without_any_rule_and_who_is_asked_for_them(sandbox: Sandbox, syncd: Program) -> None:
+    """No run asks about privileges; `held` does for its cards, with the scope that reads alone, unless told not to."""
+    write(syncd)
+    sandbox.portal_application.scopes.discard("App.Metadata.ReadWrite")
+    sandbox.portal_application.scopes.add("App.Metadata.Read")
+    assert (await syncd("sync", "full")).code == 0
+    (group,) = [one for one in sandbox.portal.groups.values() if one.name == "Managers"]
+    (invoices,) = [one for one in sandbox.portal.databases[1].applications if one.name == "Invoices"]
+    place = (1, "application", "", invoices.guid)
+    sandbox.portal.privileges[Given(place, sandbox.portal.key(group.bps_id), "ReadOnly")] = "local"
+    happen(sandbox.directory, random.Random(1), "disable", target=next(iter(group.members)))
+    for command in (("sync", "full"), ("sync", "delta"), ("plan", "none"), ("held", "--no-places")):
+        assert (await syncd(*command, SYNCD_GUARD__MAX_REMOVALS="0")).code in (0, 4)
+    assert count_requests(sandbox) == []
+    (run,) = (await syncd("held", "--json")).document
+    assert set(count_requests(sandbox)) == {"GET"}
+    (lost,) = [one["impact"] for one in run["changes"] if one["bps_id"] == group.bps_id]
+    assert [(each["place"], each["level"], each["state"]) for each in lost["privileges"]] == [
+        ("application Invoices (database 1)", None, "by_hand")
+    ]
+    assert (await syncd("held", "--json")).document == [run]
+    assert count_requests(sandbox) == []
+
+
+async def test_one_place_that_cannot_be_looked_up_hides_no_other_mistake(sandbox: Sandbox, syncd: Program) -> None:
+    """What the portal does not tell of one rule is said, and all others are looked up."""
+    guid = "0f0f0f0f-0000-4000-8000-000000000001"
+    sandbox.faults.add(Fault("status", side="portal", path=guid, status=200, body=b"[]", count=-1))
+    (known,) = (RULES[0],)
+    write(syncd, {**known, "application": guid}, {**known, "application": "Nothing"}, {**known, "level": "Reader"})
+    ended = await syncd("privileges")
+    assert ended.code == 2
+    assert "privileges[1].application: there is no application 'Nothing'" in ended.stderr
+    assert "privileges[2].level: " in ended.stderr
+    assert "what else they name was not looked up: privileges[0]: " in ended.stderr

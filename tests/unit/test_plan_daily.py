@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.plan.daily import NO_DAY, Day, Done, describe_allowances, list_allowances, make_day
+from syncd.plan.daily import NO_DAY, Day, Done, describe_allowances, list_allowances, make_day, say_times
 from syncd.plan.guard import find_populations_to_know, hold_excess
 from tests.fakes.rules import make_limits
 
@@ -121,3 +121,11 @@ def test_counting_only_as_far_as_needed_changes_no_verdict(runs: list[tuple[int,
         day = make_day(done, {"membership": number}, min_population=LIMITS.min_population)
         verdicts.append(bool(hold_excess(counts, {"membership": number}, LIMITS, day)))  # type: ignore[arg-type]
     assert verdicts[0] == verdicts[1]
+
+
+def test_what_is_revoked_is_named() -> None:
+    """Licences and privileges share the word and nothing else; so many of each are told."""
+    assert say_times("revoke", {"privilege": 2}) == "2 times revoke privilege"
+    assert say_times("revoke", {"privilege": 2, "licence": 3, "user": 0}) == (
+        "3 times revoke licence and 2 times revoke privilege"
+    )

@@ -35,6 +35,12 @@ DETAILS: Mapping[LineState, str] = {
 }
 
 
+LEFT_BEHIND = (
+    "the group is not in the portal any more, and the portal may keep this for the next one with its BPS id: look "
+    "there, and take it"
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """One privilege of one group. ``rule``: the place of the rule that gives it; None: none does."""
@@ -81,7 +87,8 @@ def list_lines(
     for token, one in held.items():
         if token not in wanted and one.state not in GONE:
             same = any(one.privilege.may_be(each.privilege) for each in wanted.values())
-            state, why = _judge_rest(one, places.get(one.privilege.place.token), due=token in due, same=same)
+            seen = places.get(one.privilege.place.token)
+            state, why = _judge_rest(one, seen, due=token in due, same=same, exists=view.group.exists)
             yield _make(view, None, one.privilege, state, scope if state == "leaving" else why)
     ours = {each.privilege.place.token for each in view.held if each.state not in GONE}
     for place in sorted(set(named) - ours):
@@ -111,10 +118,14 @@ def _judge(held: HeldPrivilege | None, place: tuple[str, str] | None, *, exists:
     return ("missing", "") if exists else ("waiting", "the group is not in the portal yet")
 
 
-def _judge_rest(held: HeldPrivilege, place: tuple[str, str] | None, *, due: bool, same: bool) -> tuple[LineState, str]:
+def _judge_rest(
+    held: HeldPrivilege, place: tuple[str, str] | None, *, due: bool, same: bool, exists: bool
+) -> tuple[LineState, str]:
     """Return the state of something of ours that no rule gives any more; ``same``: one gives what may be it."""
     if place is not None and place[0] == "gone":
         return "gone", ""
+    if not exists:
+        return "kept", LEFT_BEHIND
     if not held.surely_ours:
         return "kept", ""
     if due:

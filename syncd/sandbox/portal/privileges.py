@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from syncd.sandbox.portal.moments import Moments
 from syncd.sandbox.portal.places import KINDS, ContentDatabase, Given, Item, Kind
 from syncd.sandbox.portal.store import PortalRefusal, PortalStore
 
@@ -31,14 +32,27 @@ class Privileges:
         """``application``: the BPS id of the API application."""
         self._store = store
         self._application = application
-        self.databases = store.databases
-        self.given = store.privileges
+        self.begin()
+
+    def begin(self) -> None:
+        """Look at what the store has now; nothing is on its way there."""
+        self.databases = self._store.databases
+        self.given = self._store.privileges
+        self._store.moments = Moments(self._store.clock)
+
+    def catch_up(self) -> None:
+        """Let everything take effect that is due, and remember what is there for readings that are behind."""
+        self._store.moments.catch_up()
+        self._store.moments.recall(self.given, seconds=self._store.knobs.privileges_shown_after)
 
     def answer(
         self, method: str, path: Sequence[str], body: Mapping[str, object] | None, scopes: frozenset[str]
     ) -> tuple[object, str]:
         """Answer one request behind ``db/`` and return the document (None: no body) with the name of its route."""
-        allowed = {"App.Metadata.ReadWrite"} if method != "GET" else {"App.Metadata.Read", "App.Metadata.ReadWrite"}
+        self.catch_up()
+        allowed = {"App.Metadata.ReadWrite" if method != "GET" else "App.Metadata.Read"}
+        if self._store.knobs.privilege_write_scope_reads:
+            allowed.add("App.Metadata.ReadWrite")
         if not scopes & allowed:
             raise PortalRefusal(403, "InvalidScope", f"One of the scopes is required: {'; '.join(sorted(allowed))}")
         number, *rest = path
@@ -64,9 +78,13 @@ class Privileges:
                 above = self._find(database, "workflow", reference)
                 return _list("associatedFormTypes", above.list("form type")), "workflows/associatedFormTypes"
             case "GET", [*where, "admin", "privileges"]:
-                return self._list_holders(self._find_place(database, int(number), where, unrelated=404)), "privileges"
+                place = self._find_place(database, int(number), where, unrelated=404)
+                self._check_rights(database, place, writes=False)
+                return self._list_holders(place), "privileges"
             case "POST", [*where, "admin", "privileges", ("add" | "remove") as verb]:
-                self._change(database, self._find_place(database, int(number), where), verb, body or {})
+                place = self._find_place(database, int(number), where)
+                self._check_rights(database, place, writes=True)
+                self._change(database, place, verb, body or {})
                 return None, f"privileges/{verb}"
         raise PortalRefusal(404, "ResourceNotFound", "Resource not found")
 
@@ -120,8 +138,24 @@ class Privileges:
                 return number, item.kind, above.guid, item.guid
         raise PortalRefusal(404, "ResourceNotFound", "Resource not found")
 
+    def _check_rights(self, database: ContentDatabase, place: tuple[int, str, str, str], *, writes: bool) -> None:
+        """Refuse an API application whose account is no administrator there, or of the application around it."""
+        rights = self._store.knobs.privilege_rights
+        if rights == "scope" or (rights == "administrator to write" and not writes):
+            return
+        around = {
+            application.guid
+            for application in database.applications
+            if any(item.guid == place[3] for item in _list_inside(application))
+        }
+        own = self._store.key(self._application)
+        mine = {given.place[3] for given in self.given if given.key == own and given.level == "Administrator"}
+        if not mine & {place[3], *around}:
+            raise PortalRefusal(403, "InsufficientAccountPermissions", "Insufficient account permissions")
+
     def _list_holders(self, place: tuple[int, str, str, str]) -> object:
-        keys = dict.fromkeys(given.key for given in self.given if given.place == place)
+        shown = self._store.moments.recall(self.given, seconds=self._store.knobs.privileges_shown_after)
+        keys = dict.fromkeys(given.key for given in shown if given.place == place)
         found = []
         for key in keys:
             group, account = self._store.groups.get(key), self._store.accounts.get(key)
@@ -143,21 +177,29 @@ class Privileges:
         if not isinstance(bps_id, str) or level not in LEVELS[place[1]]:
             raise PortalRefusal(400, "InvalidBodyParameterValue", "Invalid bpsId or level")
         key = store.key(bps_id)
-        record = store.groups.get(key) or store.accounts.get(key)
+        record = (store.groups.get(key) if knobs.privileges_for_groups else None) or store.accounts.get(key)
         pending = record is not None and knobs.privilege_pending == "refuse" and not store.is_born(record)
         given = Given(place, key, str(level), _read_company(database, company))
         if verb == "remove":
             if given not in self.given and (record is None or knobs.privilege_missing == "conflict"):
                 raise PortalRefusal(409, "ValidationError", "Selected bpsId does not exists")
-            self.given.pop(given, None)
+            self._store.moments.put_off(lambda: self._take(given), seconds=knobs.privilege_delay)
             return
         if record is None or pending:
             raise PortalRefusal(409, "ValidationError", "Selected bpsId does not exists")
         there = [each for each in self.given if (each.place, each.key) == (place, key)]
         if there and (knobs.privilege_repeated == "any" or (knobs.privilege_repeated == "conflict" and given in there)):
             raise PortalRefusal(409, "ValidationError", "Privilege already exists")
-        if knobs.privilege_exclusive:
-            for other in there:
+        self._store.moments.put_off(lambda: self._give(given), seconds=knobs.privilege_delay)
+
+    def _take(self, given: Given) -> None:
+        self.given.pop(given, None)
+
+    def _give(self, given: Given) -> None:
+        if given.key not in self._store.groups and given.key not in self._store.accounts:
+            return  # the record went meanwhile
+        if self._store.knobs.privilege_exclusive:
+            for other in [each for each in self.given if (each.place, each.key) == (given.place, given.key)]:
                 if other != given:
                     del self.given[other]
         self.given.setdefault(given, "rest")
@@ -165,6 +207,7 @@ class Privileges:
 
 def describe_privileges(store: PortalStore) -> list[dict[str, object]]:
     """Return who may do what where, and whose doing it is."""
+    store.moments.catch_up()
     found: list[dict[str, object]] = []
     for given, origin in store.privileges.items():
         number, kind, _, guid = given.place
@@ -193,6 +236,12 @@ def _read_company(database: ContentDatabase, company: object) -> str:
     if found is None:
         raise PortalRefusal(409, "ValidationError", "Selected bpsId or company does not exists")
     return found.guid
+
+
+def _list_inside(item: Item) -> Iterator[Item]:
+    yield item
+    for each in item.inside:
+        yield from _list_inside(each)
 
 
 def _list(name: str, items: Sequence[Item]) -> object:

@@ -17,6 +17,7 @@ from typing import Literal
 
 from syncd.clock import Clock
 from syncd.errors import SyncdError
+from syncd.sandbox.portal.moments import Moments
 from syncd.sandbox.portal.places import Given, found_databases
 from syncd.sandbox.wire.knobs import PortalKnobs
 
@@ -82,6 +83,7 @@ class PortalStore:
         self.deleted: dict[str, float] = {}
         self.databases = found_databases()
         self.privileges: dict[Given, Origin] = {}
+        self.moments = Moments(clock)
         self._random = random.Random(f"portal-{seed}")  # noqa: S311 - reproducible imitation, not a secret
 
     def key(self, bps_id: str) -> str:

@@ -20,6 +20,7 @@ Installation = Literal["standalone", "saas", "sharepoint"]
 Spelling = Literal["as sent", "trimmed", "lower", "cut", "composed", "decomposed"]
 TimeStated = Literal["stated", "absent", "aged"]
 FrontPage = Literal["entra", "other redirect", "other tenant", "other provider", "page"]
+PrivilegeRights = Literal["scope", "administrator to write", "administrator"]
 Version = Literal["2024R1", "2025R1", "2025R2", "2026R1"]
 
 
@@ -131,6 +132,11 @@ class PortalKnobs:
     privilege_pending: Literal["refuse", "accept"] = "refuse"  # a group that is still being synchronized
     privileges_list_groups: bool = True  # who has something at a place names groups, too
     deletion_clears_privileges: bool = True  # False: those of a deleted group stay, and are shown
+    privilege_delay: float = 0.0  # how long after its request a change of privileges takes effect, answered or not
+    privileges_shown_after: float = 0.0  # how long readings go on showing who had something before
+    privilege_rights: PrivilegeRights = "scope"  # what it takes beside the scope: administrator of the application
+    privilege_write_scope_reads: bool = True  # App.Metadata.ReadWrite lets read as well
+    privileges_for_groups: bool = True  # False: only people can be given something; a group is unknown there
     places_visible: Literal["all", "privileged", "none"] = "all"  # applications that an API application sees
     unknown_database_status: Literal[400, 404] = 400
     front_page: FrontPage = "entra"  # where an anonymous browser is sent: the sign-in, a wrong one, or nowhere

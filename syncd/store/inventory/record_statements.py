@@ -138,7 +138,13 @@ END_UNSEEN = tuple(
 FORGET_UNSEEN = {kind: delete(TABLES[kind]).where(_is_gone(kind)) for kind in KINDS}
 SELECT_LINKS = {kind: select(links).where(among_bound(links.c.group_key, "groups")) for kind, links in LINKS.items()}
 SELECT_ACCOUNTS = select(target_users.c.key).where(among_bound(target_users.c.key, "keys"))
-DELETE_GROUPS = delete(target_groups).where(among_bound(target_groups.c.key, "keys"))
+DELETE_GROUPS = (
+    delete(target_groups).where(among_bound(target_groups.c.key, "keys")),
+    # What rules gave may be there still, for the next group with that BPS id: the next readings of places tell.
+    update(privileges)
+    .where(among_bound(privileges.c.group_key, "keys"), privileges.c.state.in_(OURS))
+    .values(state="sent", shown=False),
+)
 SELECT_GROUPS_TO_DETAIL = _select_groups_to_detail()
 SET_SYNCHRONIZED = tuple(
     update(table)

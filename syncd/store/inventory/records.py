@@ -172,7 +172,8 @@ class Inventory(StorePart):
                     begin_links(connection, kind, pairs, turn.value, now=now)
             if gone:
                 note_vanished(connection, "group", select_chosen("group"), {"keys": gone}, now=now)
-                connection.execute(DELETE_GROUPS, {"keys": gone})
+                for statement in DELETE_GROUPS:
+                    connection.execute(statement, {"keys": gone})
                 note_records(connection, "group", gone, Turn.GONE.value, now=now)
             rows = [
                 {

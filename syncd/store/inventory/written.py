@@ -16,6 +16,7 @@ from syncd.model.history import Turn
 from syncd.model.kinds import RecordKind
 from syncd.model.target import Fields
 from syncd.plan.handover import send_fields
+from syncd.plan.privileges import OURS
 from syncd.store.db.parameters import among_bound, json_field, set_json_fields
 from syncd.store.db.sql import encode_json, insert_from
 from syncd.store.inventory.drift_notes import forget_accepted, forget_links_of
@@ -95,7 +96,10 @@ def write_fields(
 
 
 def forget_record(connection: Connection, kind: RecordKind, key: int, *, deleted: bool, now: datetime) -> None:
-    """A record is gone from the portal, and with it its memberships and ownerships; ``deleted``: we did it."""
+    """A record is gone from the portal, and with it its memberships and ownerships; ``deleted``: we did it.
+
+    What rules gave to a group may be there still, for the next one with its BPS id: the next readings tell.
+    """
     over = _OVER_DELETED if deleted else _OVER_GONE
     end_links_of(connection, kind, key, over[kind].value, now=now)
     for statement in _FORGET[kind]:
@@ -145,11 +149,14 @@ def _write(kind: RecordKind, fields: tuple[str, ...]) -> Update:
     )
 
 
-def _make_forgetting(kind: RecordKind) -> tuple[Delete, ...]:
-    columns = [TABLES[kind].c.key, substitutions.c.original_key if kind == "user" else privileges.c.group_key]
-    return tuple(delete(column.table).where(column == bindparam("record")) for column in columns)
+def _make_forgetting(kind: RecordKind) -> tuple[Delete | Update, ...]:
+    record = delete(TABLES[kind]).where(TABLES[kind].c.key == bindparam("record"))
+    if kind == "user":
+        return record, delete(substitutions).where(substitutions.c.original_key == bindparam("record"))
+    given = privileges.c.group_key == bindparam("record"), privileges.c.state.in_(OURS)
+    return record, update(privileges).where(*given).values(state="sent", shown=False)
 
 
 _OVER_DELETED: Mapping[RecordKind, Turn] = {"user": Turn.ACCOUNT_DELETED, "group": Turn.GROUP_DELETED}
 _OVER_GONE: Mapping[RecordKind, Turn] = {"user": Turn.ACCOUNT_GONE, "group": Turn.GROUP_GONE}
-_FORGET: Mapping[RecordKind, tuple[Delete, ...]] = {kind: _make_forgetting(kind) for kind in TABLES}
+_FORGET: Mapping[RecordKind, tuple[Delete | Update, ...]] = {kind: _make_forgetting(kind) for kind in TABLES}

@@ -4,7 +4,8 @@ A reading names the group, not the privilege. Of several of a group at one place
 somebody took stays taken, whatever else the group has there. What we sent without learning how it ended may be what the
 reading shows, or somebody gave that since: nobody can tell. What was shown once and is not any more was taken by
 somebody; so was what should be shown by now, where readings name groups at all. What nobody knows to have been there is
-forgotten when the group is not named any more, and so is what went with its group.
+forgotten when the group is not named any more, and so is what went with its group; what was sent without learning how
+it ended not within the hour, for it may take effect late, unless a reading has named the group meanwhile.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from syncd.store.privileges import statements as ask
 from syncd.store.schema.tables import privilege_holders, privilege_places
 
 _SHOWN_WITHIN = timedelta(hours=1)
-"""So long the portal may take to show what we gave; it speaks of seconds."""
+"""So long the portal may take to do what we sent, and to show it; it speaks of seconds."""
 
 
 def take_over(
@@ -55,11 +56,13 @@ def take_over(
             doubtful = row.state == "sent" and not any(is_ours(each) for each in others)
             seen = row.shown or not any(each.state not in GONE for each in others)
             connection.execute(ask.UPDATE, {**one, "beside": row.beside or doubtful, "shown": seen})
-        elif not found.complete:
             continue
-        elif row.group_key not in there or row.state == "left" or (telling and _is_unproven(row)):
+        if not found.complete:
+            continue
+        late = row.written_at < now - _SHOWN_WITHIN
+        if row.group_key not in there or row.state == "left" or (telling and _is_unproven(row, late=late)):
             connection.execute(ask.FORGET, one)
-        elif row.state in OURS and (row.shown or (telling and row.written_at < now - _SHOWN_WITHIN)):
+        elif row.state in ("granted", "unsure") and (row.shown or (telling and late)):
             connection.execute(ask.UPDATE, {**one, "state": "taken", "beside": False, "shown": False})
     if found.complete:
         connection.execute(ask.FORGET_HOLDERS, {"of": place.token})
@@ -71,6 +74,8 @@ def is_ours(row: Any) -> bool:
     return bool(row.state == "granted" and not row.beside)
 
 
-def _is_unproven(row: Any) -> bool:
-    """Return whether nobody can say that it ever was there, or that it was by us."""
-    return row.state == "sent" or bool(row.state == "unsure" and (row.beside or not row.shown))
+def _is_unproven(row: Any, *, late: bool) -> bool:
+    """Return whether nobody can say that it ever was there, or that it was by us; ``late``: and it comes no more."""
+    if row.state == "sent":
+        return late or bool(row.beside)
+    return bool(row.state == "unsure" and (row.beside or not row.shown))

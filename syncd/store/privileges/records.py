@@ -272,9 +272,9 @@ class Privileges(StorePart):
 
     @in_thread
     def would_stay(self, group: int) -> bool:
-        """Return whether a group may have something that rules gave it and that is to be taken before it is deleted.
+        """Return whether a group may have something that rules gave it: it is not deleted before that is gone.
 
-        What is not surely ours is never taken, and so is not waited for.
+        Also where no rule takes it, for it may be by hand: then a person does.
         """
         return bool(self._database.load_value(ask.WOULD_STAY, {"group": group}))
 

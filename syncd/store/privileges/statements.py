@@ -111,12 +111,12 @@ IS_READY = select(
 WOULD_STAY = select(
     exists()
     .where(_P.group_key == bindparam("group"), _T.key == _P.target_key)
-    .where(or_(_P.state == LEFT, and_(_P.state == "granted", ~_P.beside)))
+    .where(_P.state.in_((*OURS, LEFT)))
     .where(~exists().where(privilege_places.c.place == _T.place, privilege_places.c.state == "gone"))
 )
-"""Whether something that is to be taken may be there, at a place that is: no revoke of it was done yet.
+"""Whether something may be there by our doing, at a place that is: of what no rule takes, only a person knows.
 
-What is not surely ours is never taken, and so is not waited for.
+The portal may keep it for the next group with that BPS id.
 """
 _OTHER = privilege_targets.alias("other")
 HAS_UNGIVEN = select(

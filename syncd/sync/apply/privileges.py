@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import structlog
@@ -23,6 +23,7 @@ from syncd.model.target import NO_SCOPE
 from syncd.plan.privileges import Settled, settle_grant, settle_revoke
 from syncd.plan.words import say
 from syncd.sync.portal.looks import Looks
+from syncd.sync.portal.privileges import PAUSE
 from syncd.sync.ports.sides import Portal
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 _NOT_READY = "the group is not ready in the portal yet"
 _NOT_GIVEN = "what takes its place is not given yet"
 _NOT_MOVED = "the renamed group's new record does not have it yet"
-_PAUSE = timedelta(hours=1)
-"""So long nothing is sent after a refusal for want of a scope, except by an explicit sync."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,7 +64,7 @@ class Granting:
         assert number is not None  # every privilege has one
         if not self._asked:
             self._refused_at, self._asked = await self.store.privileges.load_refusal(), True
-        recent = self._refused_at is not None and self.clock.now() - self._refused_at < _PAUSE
+        recent = self._refused_at is not None and self.clock.now() - self._refused_at < PAUSE
         if self._forbidden or (recent and not self.retry):
             return self._defer(planned)
         remove = planned.change.action == "revoke"

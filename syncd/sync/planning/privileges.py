@@ -28,6 +28,8 @@ def load_allowed(store: Store, wanted: Collection[WantedPrivilege], *, also: Ite
     places = store.privileges.load_readable()
     readable = frozenset(token for token, (state, _) in places.items() if state == "read")
     views = store.pairs.load_group_views({*held, *given, *also})
+    gone = store.privileges.load_names(held.keys() - views.keys())
+    views |= {key: _make_gone(key, bps_id) for key, bps_id in gone.items()}
     return [
         Allowed(
             group=view,
@@ -37,6 +39,13 @@ def load_allowed(store: Store, wanted: Collection[WantedPrivilege], *, also: Ite
         )
         for key, view in sorted(views.items(), key=lambda item: item[1].bps_id.casefold())
     ]
+
+
+def _make_gone(key: int, bps_id: str) -> GroupView:
+    """Return a group that the portal has no more, and nobody wants; what rules gave it may be there still."""
+    return GroupView(
+        key=key, bps_id=bps_id, source_key=0, state="deleted", exists=False, owned=False, taken=False, made=False
+    )
 
 
 def plan_privileges(

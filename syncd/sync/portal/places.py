@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from syncd.errors import Forbidden, NotFound, Rejected
-from syncd.model.privilege import Listed, ListKind, Place, PlaceKind, Privilege
+from syncd.model.privilege import PLACE_WORDS, Listed, ListKind, Place, PlaceKind, Privilege
 from syncd.model.target import NO_SCOPE
+from syncd.plan.group_names import name_choice
 from syncd.plan.privileges import choose_listed
 from syncd.plan.rules import PrivilegeRule
 from syncd.sync.ports.sides import Portal
@@ -51,12 +52,20 @@ class Places:
 
     async def find(self, rule: PrivilegeRule) -> Privilege:
         """Return what a rule gives; Unknown names what is wrong with it, Forbidden or Waits a missing scope."""
-        await self._check_database(rule.database)
+        try:
+            await self._check_database(rule.database)
+        except Unknown as unknown:  # what lies below is looked for in the databases that there are
+            kinds: list[ListKind] = ["workflow", rule.kind] if rule.workflow else [rule.kind]
+            below = await self._find_missing(rule, self._databases or (), [*kinds, "company"])
+            raise Unknown(*unknown.problems, *below) from unknown
         try:
             place = await self._find_place(rule)
         except Unknown as unknown:
-            await self._find_company(rule, before=unknown.problems)
-            raise
+            problems = unknown.problems
+            if any(key == "workflow" for key, _ in problems):
+                problems += await self._find_missing(rule, (rule.database,), [rule.kind])
+            await self._find_company(rule, before=problems)
+            raise Unknown(*problems) from unknown
         company = await self._find_company(rule)
         return Privilege(
             place=place,
@@ -129,6 +138,38 @@ class Places:
                     self._databases.append(each)
         there = ", ".join(map(str, self._databases)) or "none"
         return f"of the ids {_TRIED[0]} to {_TRIED[-1]} it answers to {there} ({_WHERE_DATABASES})"
+
+    async def _find_missing(
+        self, rule: PrivilegeRule, databases: Collection[int], kinds: Collection[ListKind]
+    ) -> tuple[tuple[str, str], ...]:
+        """Return what of a rule none of these databases has. Of what is named by id or guid lists tell nothing."""
+        found, where = list[tuple[str, str]](), ", ".join(map(str, sorted(databases)))
+        for kind in kinds:
+            named = {"workflow": rule.workflow, "company": rule.company}.get(kind, rule.place)
+            if not named or not databases or _EXACT.fullmatch(named):
+                continue
+            listed = list[Listed]()
+            for database in databases:
+                with contextlib.suppress(Rejected, NotFound, Forbidden):
+                    listed += [each async for each in self._list_all(database, kind)]
+            if listed and not any(named.casefold() in (each.name.casefold(), each.code.casefold()) for each in listed):
+                names = sorted({each.code or each.name or each.key for each in listed}, key=str.casefold)
+                what = f"there is no {PLACE_WORDS[kind]} '{named}' anywhere in database {where}"
+                found.append((kind, f"{what}; {name_choice(named, names)}"))
+        return tuple(found)
+
+    async def _list_all(self, database: int, kind: ListKind) -> AsyncIterator[Listed]:
+        """Yield everything of a kind that we are shown in a database."""
+        if kind == "process" or kind == "workflow":
+            async for each in self._walk(database, kind):
+                yield each
+        elif kind == "form_type":
+            async for workflow in self._walk(database, "workflow"):
+                for each in await self._list(database, "form_type", workflow.key):
+                    yield each
+        else:
+            for each in await self._list(database, kind):
+                yield each
 
     async def _find_place(self, rule: PrivilegeRule) -> Place:
         workflow = ""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -14,7 +14,7 @@ from syncd.model.privilege import Place, Privilege, read_privilege
 from syncd.model.reason import Cause
 from syncd.model.target import NO_SCOPE
 from syncd.plan.group_names import fold_name, list_ids, name_choice
-from syncd.plan.privileges import RULE_GROUP, WantedPrivilege, find_repeated
+from syncd.plan.privileges import RULE_GROUP, RULE_WAITS, WantedPrivilege, find_repeated
 from syncd.plan.rules import PrivilegeRule, Rules
 from syncd.plan.words import say
 from syncd.sync.portal.gone_places import settle_gone
@@ -24,6 +24,10 @@ from syncd.sync.portal.places import Places, Unknown, Waits, name_rule
 
 if TYPE_CHECKING:
     from syncd.store.store import Store
+
+
+PAUSE = timedelta(hours=1)
+"""So long nothing is asked or sent after a refusal for want of a scope, except by an explicit sync."""
 
 
 class Privileging:
@@ -48,11 +52,12 @@ class Privileging:
         """Return whether privileges are looked after: there are rules, or some of what rules of the past gave."""
         return bool(self._rules.privileges) or await self._store.privileges.are_ours()
 
-    async def prepare(self, *, ask: bool, read: bool, write: bool) -> None:
+    async def prepare(self, *, ask: bool, read: bool, write: bool, retry: bool = True) -> None:
         """Find out what the rules mean; ConfigError with everything that they name and nobody has.
 
         ``ask`` False: the portal is not asked, and rules that nobody looked up yet wait. ``read``: read who has
-        something at each place, too. ``write`` False: nothing is remembered.
+        something at each place, too. ``write`` False: nothing is remembered. ``retry`` False: what waits for a scope is
+        asked for once an hour.
         """
         self.ours = await self.are_ours()
         if not self.ours:
@@ -63,7 +68,7 @@ class Privileging:
         known, places = dict(meanings), Places(self._portal)
         if ask and read:
             await identify(places, self._store, meanings)
-        await self._resolve(meanings, places, ask=ask)
+        await self._resolve(meanings, places, ask=ask, retry=retry)
         if write and meanings != known:
             await self._store.privileges.save_meanings(meanings)
         if read and ask:
@@ -161,17 +166,24 @@ class Privileging:
 
     # ---- rules ------------------------------------------------------------------------------------------------------
 
-    async def _resolve(self, meanings: dict[str, Any], places: Places, *, ask: bool) -> None:
+    async def _resolve(self, meanings: dict[str, Any], places: Places, *, ask: bool, retry: bool) -> None:
         problems, found = list[str](), list[WantedPrivilege]()
-        waiting, lacking, why, refused = list[str](), list[str](), "", False
+        waiting, lacking, unscoped, why, refused = list[str](), list[str](), list[str](), "", False
         for number, rule in enumerate(self._rules.privileges):
             group = await self._store.in_thread(find_rule_group, self._store, rule, meanings)
             if isinstance(group, str):
                 problems.append(f"privileges[{number}].group: {group}")
             key, privilege = name_rule(rule), None
+            said = None if retry else _recall_wait(meanings, key, now=self._now)
             if key in meanings:
                 privilege = read_privilege({**meanings[key], "level": rule.level})
+            elif said:
+                lacking.append(f"privileges[{number}]")
+                why = why or said
+            elif said is not None:
+                unscoped.append(f"privileges[{number}]")
             elif ask and not refused:
+                meanings.pop(f"{RULE_WAITS}{key}", None)
                 try:
                     privilege = await places.find(rule)
                 except Unknown as unknown:
@@ -180,6 +192,7 @@ class Privileging:
                 except Waits as error:
                     lacking.append(f"privileges[{number}]")
                     why = why or str(error)
+                    meanings[f"{RULE_WAITS}{key}"] = [self._now.isoformat(), str(error)]
                 except AuthFailed:
                     raise
                 except RemoteError as error:
@@ -192,7 +205,9 @@ class Privileging:
                     self._log.info("privileges.place_found", rule=number, place=privilege.place.token)
             if privilege is None:  # what it gave under another name is not taken meanwhile
                 name = f"privileges[{number}]"
-                waiting += [name] if name not in lacking else []
+                waiting += [name] if name not in (*lacking, *unscoped) else []
+                if refused and name in waiting:
+                    meanings[f"{RULE_WAITS}{key}"] = [self._now.isoformat(), ""]
                 nowhere = Place(database=rule.database, kind=rule.kind, key="")
                 privilege = Privilege(place=nowhere, level=rule.level)
             if isinstance(group, int):
@@ -202,6 +217,8 @@ class Privileging:
             raise ConfigError(sorted(problems))
         if lacking:
             self.notes.append(f"{', '.join(f'{name}.company' for name in lacking)}: {why}")
+        if unscoped and (told := say(Cause.PRIVILEGES_REFUSED).text) not in self.notes:
+            self.notes.append(told)
         if waiting and not refused:
             self.notes.append(f"privileges: {', '.join(waiting)}: the place could not be looked up in the portal yet")
         self._forget_others(meanings)
@@ -211,8 +228,20 @@ class Privileging:
         """Keep in mind only what rules of today name."""
         rules = self._rules.privileges
         named = {name_rule(rule) for rule in rules} | {f"{RULE_GROUP}{fold_name(rule.group)}" for rule in rules}
+        named |= {f"{RULE_WAITS}{name_rule(rule)}" for rule in rules if name_rule(rule) not in meanings}
         for key in meanings.keys() - named:
             del meanings[key]
+
+
+def _recall_wait(meanings: Mapping[str, Any], key: str, *, now: datetime) -> str | None:
+    """Return what was said when a rule was found to wait for a scope within the hour, "" for the scope of all of them.
+
+    None: it was not, or longer ago.
+    """
+    at, said = meanings.get(f"{RULE_WAITS}{key}", (None, ""))
+    if at is None or not timedelta() <= now - datetime.fromisoformat(at) < PAUSE:
+        return None
+    return str(said)
 
 
 def _refuse_repeated(wanted: Collection[WantedPrivilege]) -> list[str]:

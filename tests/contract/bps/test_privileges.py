@@ -53,6 +53,13 @@ def turn(client: Client, **knobs: Any) -> None:
     turn_knobs(client.sandbox.portal_knobs, knobs)
 
 
+def pass_time(client: Client, seconds: float) -> None:
+    """Let time pass in the portal."""
+    clock = client.sandbox.portal.clock
+    assert isinstance(clock, MovableClock)
+    clock.elapsed += seconds
+
+
 def find(client: Client, kind: str, name: str = "") -> str:
     """Return the guid of something in database 1."""
     database = client.sandbox.portal_service.privileges.databases[1]
@@ -210,3 +217,83 @@ async def test_a_refusal_of_rights_names_the_place_and_not_the_record(client: Cl
     one = Privilege(place=places(client)[0], level="ReadOnly")
     with pytest.raises(Forbidden, match="make it an administrator of that application"):
         await portal.change_privilege(TEAM, one, remove=False, listed=False)
+
+
+# ---- what nobody knows -----------------------------------------------------------------------------------------------
+
+
+async def test_a_change_may_take_effect_after_its_answer_was_lost(client: Client, portal: BpsPortal) -> None:
+    """Nothing is there when the answer is lost, and later it is; what came first takes effect first."""
+    turn(client, privilege_delay=30.0)
+    place = places(client)[0]
+    one = Privilege(place=place, level="ReadOnly")
+    client.sandbox.faults.add(Fault("lose", side="portal", method="POST", path="privileges/add", count=-1))
+    answer = await portal.change_privilege(TEAM, one, remove=False, listed=False)
+    assert (answer.said, answer.listed) == ("unclear", False)
+    assert given(client) == {}
+    pass_time(client, 30.0)
+    assert await portal.fetch_holders(place) == Holders((TEAM,))
+    await portal.change_privilege(TEAM, one, remove=True, listed=False)
+    pass_time(client, 29.0)
+    assert await portal.fetch_holders(place) == Holders((TEAM,))
+    pass_time(client, 1.0)
+    assert await portal.fetch_holders(place) == Holders(())
+
+
+async def test_a_reading_may_be_behind(client: Client, portal: BpsPortal) -> None:
+    """It shows what was there so long ago, of what came and of what went."""
+    turn(client, privileges_shown_after=60.0)
+    place = places(client)[0]
+    one = Privilege(place=place, level="ReadOnly")
+    for remove in (False, True):
+        before = await portal.fetch_holders(place)
+        await portal.change_privilege(TEAM, one, remove=remove, listed=False)
+        assert await portal.fetch_holders(place) == before
+        pass_time(client, 59.0)
+        assert await portal.fetch_holders(place) == before
+        pass_time(client, 1.0)
+        assert await portal.fetch_holders(place) == Holders(() if remove else (TEAM,))
+
+
+@pytest.mark.parametrize("rights", ["administrator to write", "administrator"])
+async def test_the_scope_alone_may_not_be_enough(client: Client, portal: BpsPortal, rights: str) -> None:
+    """Only an administrator of the application may change something there, or even read it; below it as well."""
+    turn(client, privilege_rights=rights)
+    own = client.sandbox.portal_application.bps_id
+    for place in places(client):
+        one = Privilege(place=place, level="ReadOnly")
+        if rights == "administrator":
+            with pytest.raises(Forbidden, match="make it an administrator"):
+                await portal.fetch_holders(place)
+        with pytest.raises(Forbidden, match="make it an administrator"):
+            await portal.change_privilege(TEAM, one, remove=False, listed=False)
+        database = client.sandbox.portal.databases[1]
+        application = next(item for item in database.applications if item.name == "Invoices")
+        mine = Given((1, "application", "", application.guid), client.sandbox.portal.key(own), "Administrator")
+        client.sandbox.portal.privileges[mine] = "local"
+        assert (await portal.change_privilege(TEAM, one, remove=False, listed=False)).said == "done"
+        holders = await portal.fetch_holders(place)
+        assert holders is not None
+        assert TEAM in holders.bps_ids
+        del client.sandbox.portal.privileges[mine]
+
+
+async def test_the_scope_for_changes_may_not_let_read(client: Client, portal: BpsPortal) -> None:
+    """Then it takes both."""
+    turn(client, privilege_write_scope_reads=False)
+    place = places(client)[0]
+    client.sandbox.portal_application.scopes.discard("App.Metadata.Read")
+    client.sandbox.portal_application.scopes.add("App.Metadata.ReadWrite")
+    with pytest.raises(Forbidden, match=r"App\.Metadata\.Read$|App\.Metadata\.Read\b(?!W)"):
+        await portal.fetch_holders(place)
+    answer = await portal.change_privilege(TEAM, Privilege(place=place, level="ReadOnly"), remove=False, listed=False)
+    assert answer.said == "done"
+
+
+async def test_groups_may_be_given_nothing(client: Client, portal: BpsPortal) -> None:
+    """The portal does not know the group there, and says so as of any unknown one."""
+    turn(client, privileges_for_groups=False)
+    answer = await portal.change_privilege(
+        TEAM, Privilege(place=places(client)[0], level="ReadOnly"), remove=False, listed=False
+    )
+    assert (answer.said, answer.listed) == ("conflict", False)

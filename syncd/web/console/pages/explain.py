@@ -96,6 +96,7 @@ def _name_groups(view: View, document: Mapping[str, Any]) -> Mapping[str, str]:
     """Return the names of the groups that an explanation mentions, by their BPS ids."""
     target = document["target"]
     ids = {str(each["bps_id"]) for key in ("pending", "outcomes", "rejected") for each in document[key]}
+    ids.update(each["group"] for each in document["privileges"])
     for record in [target, *target["other_records"]] if target else []:
         ids.update((*record.get("groups", ()), *record.get("owns", ())))
     return load_group_names(view.database, ids)
