@@ -43,6 +43,7 @@ MAKERS: Mapping[str, Callable[[Kept], list[str]]] = {
     "documents": reference_documents.make_table,
     "errors of the sides": reference_errors.make_table_of_sides,
     "errors of syncd": reference_errors.make_own_table,
+    "errors of settings": reference_errors.make_settings_table,
     "reasons": reference_reasons.make_table,
     "log events": reference_logs.make_table,
     "metrics": reference_web.make_table,
