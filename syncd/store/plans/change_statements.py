@@ -82,10 +82,12 @@ def _count_links() -> Select[Any]:
     """
     c = changes.c
     nothing: ColumnElement[Any] = literal_column("0")
-    numbers = (func.count(case((c.phase == int(LINK_PHASES[kind]), 1))) for kind in COUNTED_LINKS)
-    named = (("'link'", "action"), ("''", "object"))
-    columns: list[Any] = [literal_column(text).label(name) for text, name in named]
-    columns += [*numbers, nothing, nothing]
+    numbers: list[ColumnElement[Any]] = [
+        func.count(case((c.phase == int(LINK_PHASES[kind]), 1))) for kind in COUNTED_LINKS
+    ]
+    columns: list[ColumnElement[Any]] = [
+        literal_column("'link'").label("action"), literal_column("''").label("object"), *numbers, nothing, nothing
+    ]  # fmt: skip
     return select(*columns).where(_RUN, c.phase.in_(_LINK_PHASES), c.status == "planned", c.cause.not_in(UNCOUNTED))
 
 
