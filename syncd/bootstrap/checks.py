@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from syncd.bootstrap.rules import make_rules
 from syncd.bootstrap.settings import find_day, make_credential
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from syncd.bps.portal import BpsPortal
     from syncd.graph.client import GraphClient
     from syncd.plan.rules import Rules
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,35 +226,19 @@ def check_coexistence(settings: Settings) -> Check:
 
 def load_group_names(settings: Settings) -> dict[str, Remembered]:
     """Return which groups the names in the settings mean, as far as runs have looked them up."""
-    if _has_no_schema(settings):
-        return {}
-    try:
-        with contextlib.closing(open_store(settings, create=False)) as database:
-            return Store(database).desired.load_group_names()
-    except SyncdError:
-        return {}  # the row of the store tells why
+    return _ask_store(settings, lambda store: store.desired.load_group_names(), otherwise={})
 
 
 def load_rule_meanings(settings: Settings) -> dict[str, Any]:
     """Return what rules about privileges mean, as far as runs have looked it up."""
-    if _has_no_schema(settings):
-        return {}
-    try:
-        with contextlib.closing(open_store(settings, create=False)) as database:
-            return Store(database).privileges.load_meanings.blocking()
-    except SyncdError:
-        return {}  # the row of the store tells why
+    return _ask_store(settings, lambda store: store.privileges.load_meanings.blocking(), otherwise={})
 
 
 def load_rule_groups(settings: Settings) -> dict[str, Remembered]:
     """Return which groups rules about privileges mean that a run has met, by the key of the setting."""
-    if _has_no_schema(settings):
-        return {}
-    try:
-        with contextlib.closing(open_store(settings, create=False)) as database:
-            recalled = recall_rule_groups(Store(database), make_rules(settings))
-    except SyncdError:
-        return {}  # the row of the store tells why
+    recalled: list[tuple[int, str, str]] = _ask_store(
+        settings, lambda store: recall_rule_groups(store, make_rules(settings)), otherwise=[]
+    )
     return {f"privileges[{number}].group": Remembered(id=known, called=name) for number, known, name in recalled}
 
 
@@ -279,13 +265,18 @@ def check_managers(settings: Settings) -> Check:
 
 def owns_licences(settings: Settings) -> bool:
     """Return whether rules granted licences that are held now: without rules they wait for being revoked."""
+    return _ask_store(settings, lambda store: store.licences.owns_licences.blocking(), otherwise=False)
+
+
+def _ask_store(settings: Settings, question: Callable[[Store], T], *, otherwise: T) -> T:
+    """Return the answer, ``otherwise`` of an empty store and of one that cannot be asked: its own row tells why."""
     if _has_no_schema(settings):
-        return False
+        return otherwise
     try:
         with contextlib.closing(open_store(settings, create=False)) as database:
-            return Store(database).licences.owns_licences.blocking()
+            return question(Store(database))
     except SyncdError:
-        return False  # the row of the store tells why
+        return otherwise
 
 
 def _has_no_schema(settings: Settings) -> bool:

@@ -27,7 +27,7 @@ from syncd.sync.portal.licences import Licensing
 from syncd.sync.portal.looks import Looks
 from syncd.sync.portal.privileges import Privileging
 from syncd.sync.portal.protection import Protecting
-from syncd.sync.portal.read import read_concerned, read_doubtful, read_members, read_records
+from syncd.sync.portal.read import read_concerned, read_doubtful, read_members, read_records, read_subject
 from syncd.sync.portal.restored import Suspicion, judge_portal, refuse_restored
 from syncd.sync.ports.progress import Progress
 from syncd.sync.ports.sides import Portal
@@ -108,13 +108,7 @@ class Push:
             await store.outcomes.claim_started(now=self._clock.now())
         elif read_portal:
             doubtful = await read_doubtful(self._portal, store, now=self._clock.now())
-        licensing = Licensing(
-            self._portal,
-            store,
-            ruled=bool(rules.licences),
-            now=self._clock.now(),
-            types=[rule.type for rule in rules.licences],
-        )
+        licensing = self._make_licensing()
         if full and read_portal and await licensing.are_ours():
             await licensing.read()
         looks = Looks(portal=self._portal, store=store, clock=self._clock)
@@ -123,7 +117,18 @@ class Push:
         await privileging.prepare(ask=ask, read=full and read_portal, write=write, retry=retry_failed)
         if approval is not None:
             phase("read portal")
-            await self._read_concerned(approval)
+            users, groups = await store.decisions.load_concerned(approval)
+            await read_concerned(
+                self._portal,
+                store,
+                progress=self._progress,
+                users=users,
+                groups=groups,
+                now=self._clock.now(),
+                concurrency=self._options.concurrency,
+                stopping=self._stopping,
+            )
+            await store.outcomes.claim_started(now=self._clock.now())
             if not full and await licensing.are_ours():
                 await licensing.read()
             if not full and (places := await store.privileges.load_places_of(approval.run_id)):
@@ -149,7 +154,7 @@ class Push:
         await store.in_thread(planner.decide, full=due)
         if subject is not None:
             phase("read portal")
-            planner.records = await self._read_records_of(subject)
+            planner.records = await read_subject(self._portal, store, subject, now=self._clock.now())
             phase("plan")
         if full and read_portal:
             phase("read portal members")
@@ -163,8 +168,8 @@ class Push:
                 protect=rules.scope.protect,
             )
             if malformed:
-                name = "portal_groups_malformed"
-                self._malformed[name] = self._malformed.get(name, 0) + malformed
+                before = self._malformed.get("portal_groups_malformed", 0)
+                self._malformed["portal_groups_malformed"] = before + malformed
             restored = await judge_portal(store, licences=licensing.known, now=self._clock.now())
             phase("plan")
         judged = approval is None
@@ -275,13 +280,7 @@ class Push:
         if write:
             await self._spare_tied(run_id)
         licences = bool(rules.licences) or await store.licences.has_licence_changes(run_id)
-        licensing = Licensing(
-            self._portal,
-            store,
-            ruled=bool(rules.licences),
-            now=self._clock.now(),
-            types=[rule.type for rule in rules.licences],
-        )
+        licensing = self._make_licensing()
         notes = await licensing.settle(run_id, ask=True) if licences else []
         if shown is not None:
             await store.in_thread(shown, run_id)
@@ -298,6 +297,10 @@ class Push:
         notes = [*tell_doubt(moment), *notes, *copied]
         result = PushResult(holds=holds, notes=notes, refused="; ".join(means.refused), malformed=self._malformed)
         return await add_outcomes(result, store, run_id)
+
+    def _make_licensing(self) -> Licensing:
+        types = [rule.type for rule in self._rules.licences]
+        return Licensing(self._portal, self._store, ruled=bool(types), now=self._clock.now(), types=types)
 
     def _make_waves(self, run_id: int) -> Waving:
         return Waving(
@@ -345,32 +348,3 @@ class Push:
         )
         await apply.run(run_id, planned, licences=licences, retry_failed=retry_failed)
         return apply.notes
-
-    async def _read_records_of(self, subject: Subject) -> list[str]:
-        """Read anew the portal's records that the one object wants or has, so that the plan meets their truth."""
-        store = self._store
-        await store.one_object.touch_records_of_touched()
-        records = await store.one_object.load_records_of(subject)
-        for bps_id in records:
-            if subject.kind == "user":
-                account = await self._portal.fetch_account(bps_id)
-                await store.inventory.store_account(bps_id, account, now=self._clock.now())
-            else:
-                detail = await self._portal.fetch_group(bps_id)
-                await store.inventory.store_group_detail(bps_id, detail, now=self._clock.now())
-        return records
-
-    async def _read_concerned(self, approval: Approval) -> None:
-        """Read anew the records of the portal that released changes write to, so that the plan meets their truth."""
-        users, groups = await self._store.decisions.load_concerned(approval)
-        await read_concerned(
-            self._portal,
-            self._store,
-            progress=self._progress,
-            users=users,
-            groups=groups,
-            now=self._clock.now(),
-            concurrency=self._options.concurrency,
-            stopping=self._stopping,
-        )
-        await self._store.outcomes.claim_started(now=self._clock.now())

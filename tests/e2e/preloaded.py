@@ -29,6 +29,8 @@ from typing import NoReturn
 LONG = "run|sandbox"
 """Commands that are started as any program is."""
 _BYTES = 1 << 20
+_LOOKS = 10.0
+"""Seconds between two looks for whom the server works."""
 _LATE = ("aiohttp", "msal", "rich.table", "sqlalchemy.dialects.sqlite", "stamina")
 """What else the commands import when they need it."""
 _CLIENT = """
@@ -94,8 +96,13 @@ def _serve(address: str) -> None:
         listening.listen()
         sys.stdout.write("ready\n")
         sys.stdout.flush()
-        while True:
-            caller, _ = listening.accept()
+        listening.settimeout(_LOOKS)
+        parent = os.getppid()
+        while os.getppid() == parent:  # a session that was killed cannot end its server
+            try:
+                caller, _ = listening.accept()
+            except TimeoutError:
+                continue
             if os.fork() == 0:
                 listening.close()
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)

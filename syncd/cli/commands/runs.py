@@ -11,7 +11,7 @@ import click
 from syncd.cli.options import STORE_ONLY, Invocation, moment, pass_invocation, shared_options
 from syncd.cli.screen.change_list import HEADINGS, LONG, ChangeList, explain_each
 from syncd.cli.screen.changes import ROWS, describe_changes, describe_values, explain_change
-from syncd.cli.screen.lists import Listing, list_options
+from syncd.cli.screen.lists import Listing, actions_option, list_options
 from syncd.cli.screen.output import Stream, print_json, print_line
 from syncd.cli.screen.pager import paged
 from syncd.cli.screen.runs import describe_run, find_run, format_clock_time, format_duration, print_run, summarize_run
@@ -137,13 +137,7 @@ def _tell_trouble(database: Database, chosen: Chosen) -> str:
     type=click.Choice(get_args(OutcomeStatus)),
     help="Only changes that ended so; may be repeated.",
 )
-@click.option(
-    "--action",
-    "actions",
-    multiple=True,
-    type=click.Choice(get_args(Action)),
-    help="Only changes of this action; may be repeated.",
-)
+@actions_option("Only changes of this action; may be repeated.")
 @list_options
 @shared_options
 @pass_invocation

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import click
 
 from syncd.cli.options import Invocation, duration, pass_invocation, shared_options
 from syncd.cli.screen.change_list import HEADINGS
-from syncd.cli.screen.lists import Listing, list_options
+from syncd.cli.screen.lists import Listing, actions_option, list_options
 from syncd.cli.screen.output import format_time, print_json, print_line
 from syncd.cli.screen.pager import paged
 from syncd.cli.screen.proposal import count_left, describe_proposal, list_proposal, print_proposal
@@ -27,13 +27,7 @@ if TYPE_CHECKING:
 @click.option(
     "--wait", type=duration, metavar="DURATION", help="Wait so long for another syncd that works on this store."
 )
-@click.option(
-    "--action",
-    "actions",
-    multiple=True,
-    type=click.Choice(get_args(Action)),
-    help="With --dry-run: list only changes of this action; may be repeated.",
-)
+@actions_option("With --dry-run: list only changes of this action; may be repeated.")
 @list_options
 @shared_options
 @pass_invocation

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import wraps
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar, get_args
 
 import click
 
@@ -21,6 +21,7 @@ from syncd.cli.options import Invocation
 from syncd.cli.screen.output import print_line, print_table
 from syncd.cli.screen.table import Column
 from syncd.cli.screen.unfinished import taking_place
+from syncd.model.change import Action
 from syncd.spreadsheet import SHEET_ROWS, Rows, SheetFull, write_csv, write_xlsx
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -66,6 +67,11 @@ class Listing:
 
 
 T = TypeVar("T")
+
+
+def actions_option(told: str) -> Callable[[F], F]:
+    """Let a command list only changes of some actions, handed over as ``actions``; ``told`` is the option's help."""
+    return click.option("--action", "actions", multiple=True, type=click.Choice(get_args(Action)), help=told)
 
 
 def list_options(command: F) -> F:

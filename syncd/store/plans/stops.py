@@ -1,30 +1,22 @@
-"""Stopping changes of a plan: what a sieve decided, carried out as one statement for each selection.
-
-`syncd.plan.selection` says what a `Selection` means; a test compares that with the conditions made here.
-"""
+"""Stopping changes of a plan: what a sieve decided, carried out as one statement for each selection."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    FromClause,
     Row,
     Select,
     Table,
-    Update,
     and_,
     bindparam,
     exists,
     func,
     or_,
     select,
-    update,
 )
 
 from syncd.model.change import Phase
@@ -33,7 +25,7 @@ from syncd.model.run import REVERSALS, Approval
 from syncd.model.target import fold
 from syncd.plan.approval import Approved, Fresh, HeldBefore, Shown, compare_approved
 from syncd.plan.pauses import Concerned, Pause
-from syncd.plan.selection import Beside, Same, Selection, Stop
+from syncd.plan.selection import Stop
 from syncd.plan.sieves import RejectedBefore, Retried
 from syncd.store.db.database import reading
 from syncd.store.db.parameters import among_bound
@@ -43,11 +35,11 @@ from syncd.store.db.stops import stopped
 from syncd.store.decisions.approvals import Approvals, identify_held, identify_place, load_held
 from syncd.store.inventory.written import LINKS
 from syncd.store.plans.change_statements import run_where
+from syncd.store.plans.selections import GUARDED, find_shape, gather_parameters, make_stop
 from syncd.store.runs.retries import has_failures, identify_written, is_not_due, load_tried
 from syncd.store.schema.tables import changes, rejections, runs, target_licences, target_principals, target_users
 
 _PLANNED = changes.c.status == "planned"
-_GUARDED = (Cause.GUARD.value, Cause.HELD_BEFORE.value)
 
 
 class Stops(StorePart):
@@ -62,7 +54,7 @@ class Stops(StorePart):
                     for selection in each.selections:
                         values = {**stopped(each.status, each.reason), **gather_parameters(selection), "run": run_id}
                         values |= {} if each.since is None else {"held_since": each.since}
-                        count += connection.execute(_make_stop(_find_shape(selection)), values).rowcount
+                        count += connection.execute(make_stop(find_shape(selection)), values).rowcount
         return count
 
     def load_rejected_before(self, run_id: int) -> list[RejectedBefore]:
@@ -173,126 +165,9 @@ def _belongs_to(row: Row[Any], records: Collection[int], names: Collection[str])
     return fold(decode_json(row.before).get("manager") or "") in names
 
 
-def gather_parameters(selection: Selection, prefix: str = "") -> dict[str, Collection[int] | int]:
-    """Return the keys of a selection, and of what must be beside it, as the parameters of its statement."""
-    found: dict[str, Collection[int] | int] = {}
-    if selection.records is not None:
-        found[f"{prefix}records"] = selection.records
-    if selection.seqs is not None:
-        found[f"{prefix}seqs"] = selection.seqs
-    if selection.but_seqs:
-        found[f"{prefix}but_seqs"] = selection.but_seqs
-    if selection.held_by is not None:
-        found[f"{prefix}held_by"], found[f"{prefix}held_from"] = selection.held_by
-    if selection.beside is not None:
-        found |= gather_parameters(selection.beside.of, f"{prefix}beside_")
-    if selection.without is not None:
-        found |= gather_parameters(selection.without.of, f"{prefix}without_")
-    return found
-
-
-_SOME = frozenset({-1})
-
-
-def _find_shape(selection: Selection) -> Selection:
-    """Return a selection with all that its statement depends on: of its keys only that they are there."""
-    beside, without = (
-        None if each is None else replace(each, of=_find_shape(each.of))
-        for each in (selection.beside, selection.without)
-    )
-    return replace(
-        selection,
-        records=None if selection.records is None else _SOME,
-        seqs=None if selection.seqs is None else _SOME,
-        but_seqs=_SOME if selection.but_seqs else frozenset(),
-        held_by=None if selection.held_by is None else (-1, -1),
-        beside=beside,
-        without=without,
-    )
-
-
 # ---- statements -----------------------------------------------------------------------------------------------------
 
 _RUN = changes.c.run_id == bindparam("run")
-
-
-@lru_cache(maxsize=256)
-def _make_stop(shape: Selection) -> Update:
-    return update(changes).where(_RUN, compile_selection(shape, changes))
-
-
-def compile_selection(selection: Selection, table: FromClause, prefix: str = "") -> ColumnElement[bool]:
-    """Return the condition that a row of ``table`` (changes, or an alias of it) is meant by a selection.
-
-    Its parameters are those of `gather_parameters`, and ``:run``.
-    """
-    c = table.c
-    found: list[ColumnElement[bool]] = [c.status.in_(selection.statuses)]
-    if selection.actions:
-        found.append(c.action.in_(selection.actions))
-    if selection.objects:
-        found.append(c.object.in_(selection.objects))
-    if selection.phases:
-        found.append(c.phase.in_([int(phase) for phase in selection.phases]))
-    if selection.causes:
-        found.append(c.cause.in_([cause.value for cause in selection.causes]))
-    if selection.but_causes:
-        found.append(c.cause.not_in([cause.value for cause in selection.but_causes]))
-    if selection.records is not None:
-        found.append(among_bound(c.record_key, f"{prefix}records"))
-    if selection.seqs is not None:
-        found.append(among_bound(c.seq, f"{prefix}seqs"))
-    if selection.but_seqs:
-        found.append(~among_bound(c.seq, f"{prefix}but_seqs"))
-    if selection.fresh is not None:
-        found.append(c.before.is_(None) if selection.fresh else c.before.is_not(None))
-    if selection.held_by is not None:
-        found.append(_is_held_by(table, prefix))
-    if selection.beside is not None:
-        found.append(_exists_beside(selection.beside, table, f"{prefix}beside_"))
-    if selection.without is not None:
-        found.append(~_exists_beside(selection.without, table, f"{prefix}without_"))
-    return and_(*found)
-
-
-def _is_held_by(table: FromClause, prefix: str) -> ColumnElement[bool]:
-    """Return the condition that an earlier run holds the very same change because of the guard."""
-    other, mine = changes.alias(), table.c
-    return exists().where(
-        other.c.run_id == bindparam(f"{prefix}held_by"),
-        func.coalesce(other.c.held_since, other.c.run_id) == bindparam(f"{prefix}held_from"),
-        other.c.status == "held",
-        other.c.error_cause.in_(_GUARDED),
-        other.c.record_key == mine.record_key,
-        func.coalesce(other.c.target_key, 0) == func.coalesce(mine.target_key, 0),
-        other.c.action == mine.action,
-        other.c.object == mine.object,
-        or_(mine.action != "update", func.coalesce(other.c.after, "") == func.coalesce(mine.after, "")),
-    )
-
-
-def _exists_beside(beside: Beside, table: FromClause, prefix: str) -> ColumnElement[bool]:
-    other = changes.alias()
-    same = [_compile_same(each, table, other) for each in beside.same]
-    return exists().where(other.c.run_id == bindparam("run"), *same, compile_selection(beside.of, other, prefix))
-
-
-def _compile_same(same: Same, table: FromClause, other: FromClause) -> ColumnElement[bool]:
-    match same:
-        case "record":
-            return other.c.record_key == table.c.record_key
-        case "record as member":
-            return other.c.target_key == table.c.record_key
-        case "member as record":
-            return other.c.record_key == table.c.target_key
-        case "member":
-            return other.c.target_key == table.c.target_key
-        case "source":
-            return other.c.source_key == table.c.source_key
-        case "type":
-            return other.c.target == table.c.target
-        case "another type":
-            return other.c.target != table.c.target
 
 
 def _is_there(links: Table) -> ColumnElement[bool]:
@@ -345,7 +220,7 @@ _SELECT_HELD_BEFORE = (
     .where(
         among_bound(changes.c.run_id, "runs"),
         changes.c.status == "held",
-        changes.c.error_cause.in_(_GUARDED),
+        changes.c.error_cause.in_(GUARDED),
         runs.c.kind.not_in(REVERSALS),
     )
     .distinct()

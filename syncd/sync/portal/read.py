@@ -12,6 +12,7 @@ import structlog
 
 from syncd.errors import UNCLEAR, Interrupted, ProtocolError
 from syncd.model.kinds import RECORD_KINDS, RecordKind
+from syncd.model.run import Subject
 from syncd.model.target import GroupDetail, Malformed, MalformedRecord
 from syncd.sync.ports.progress import Progress
 from syncd.sync.ports.sides import Portal
@@ -140,6 +141,18 @@ async def read_concerned(
     malformed = await read_groups(portal, store, progress, groups, now=now, concurrency=concurrency, stopping=stopping)
     if malformed:
         raise ProtocolError(f"{len(malformed)} of the {len(groups)} groups concerned cannot be read")
+
+
+async def read_subject(portal: Portal, store: Store, subject: Subject, *, now: datetime) -> list[str]:
+    """Read anew and return the portal's records that the one object wants or has, so that a plan meets their truth."""
+    await store.one_object.touch_records_of_touched()
+    records = await store.one_object.load_records_of(subject)
+    for bps_id in records:
+        if subject.kind == "user":
+            await store.inventory.store_account(bps_id, await portal.fetch_account(bps_id), now=now)
+        else:
+            await store.inventory.store_group_detail(bps_id, await portal.fetch_group(bps_id), now=now)
+    return records
 
 
 async def read_doubtful(portal: Portal, store: Store, *, now: datetime) -> bool:
