@@ -80,12 +80,9 @@ async def test_an_administrator_does_a_days_work_in_a_browser(world: World, tmp_
 
     The variable SYNCD_PICTURES names a folder for a picture of each page, to be looked at.
     """
-    program = find_program_or_skip(
-        "chromium",
-        "chromium-browser",
-        "google-chrome",
-        reason="no Chromium: the console was tried in no browser",
-    )
+    reason = "no Chromium with its driver: the console was tried in no browser"
+    program = find_program_or_skip("chromium", "chromium-browser", "google-chrome", reason=reason)
+    driver = find_program_or_skip("chromedriver", reason=reason)
     async with Sandbox(SandboxOptions(users=12, groups=2, memberships=5), tmp_path / "box", clock=world.clock) as box:
         file = tmp_path / "own.toml"
         file.write_text(box.config_toml(store_url="sqlite:///x.db", health_listen="", web_port=8443))
@@ -93,7 +90,7 @@ async def test_an_administrator_does_a_days_work_in_a_browser(world: World, tmp_
             home = stage.url.replace("127.0.0.1", "localhost")
             stage.configure(external_url=home)
             login = str(next(box.directory.active_users()).properties["userPrincipalName"])
-            async with open_chromium(program, tmp_path / "profile") as browser:
+            async with open_chromium(program, driver, tmp_path / "profile") as browser:
                 await browser.look(width=1280, scheme="light")
                 await browser.open(f"{home}/users?q=missing")
                 await browser.click("a.button")
@@ -144,7 +141,7 @@ async def test_an_administrator_does_a_days_work_in_a_browser(world: World, tmp_
                 assert "UTC" not in str(shown), "in the reader's own zone"
                 await browser.click(".who form button")
                 assert "You are signed out" in await browser.read()
-                assert [each for each in browser.problems if "favicon" not in each] == []
+                assert [each for each in await browser.list_problems() if "favicon" not in each] == []
 
 
 async def look_around(browser: Chromium, home: str) -> None:

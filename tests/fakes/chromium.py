@@ -1,107 +1,82 @@
-"""A real browser without a window, driven over its DevTools protocol; nothing but aiohttp is needed for that."""
+"""A real browser without a window: Debian's Chromium, driven by Selenium over WebDriver as a person would use it."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import itertools
-import json
-import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import aiohttp
+from selenium.webdriver import Chrome, ChromeOptions, ChromeService, Keys
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.expected_conditions import staleness_of
+from selenium.webdriver.support.wait import WebDriverWait
+
+T = TypeVar("T")
 
 _SECONDS = 30.0
 _FLAGS = (
     "--headless=new", "--hide-scrollbars", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-    "--ignore-certificate-errors",
-    "--no-first-run", "--disable-background-networking", "--remote-debugging-port=0", "about:blank",
+    "--ignore-certificate-errors", "--no-first-run", "--disable-background-networking",
 )  # fmt: skip
+_KEYS = {"Tab": Keys.TAB, "Enter": Keys.ENTER, " ": Keys.SPACE}
 
 
 class Chromium:
-    """One tab. ``problems``: what the browser complained about, a breach of the page's own policy among it."""
+    """One tab. The driver waits for the browser, so that each call is made in a thread: the pages' server goes on."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self.problems: list[str] = []
-        self._socket = socket
-        self._numbers = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
-        self._loaded = asyncio.Event()
-        self._saved = asyncio.Event()
-
-    async def listen(self) -> None:
-        """Take in what the browser tells, until the connection ends."""
-        async for message in self._socket:
-            told = json.loads(message.data)
-            if "id" in told:
-                self._waiting.pop(told["id"]).set_result(told)
-            elif told["method"] == "Page.loadEventFired":
-                self._loaded.set()
-            elif told["method"] == "Page.downloadProgress" and told["params"]["state"] == "completed":
-                self._saved.set()
-            elif told["method"] == "Log.entryAdded" and told["params"]["entry"]["level"] in ("error", "warning"):
-                self.problems.append(f"{told['params']['entry']['text']} {told['params']['entry'].get('url', '')}")
-            elif told["method"] == "Runtime.exceptionThrown":
-                self.problems.append(str(told["params"]["exceptionDetails"].get("text")))
-
-    async def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Call a method of the protocol."""
-        number = next(self._numbers)
-        answer = self._waiting[number] = asyncio.get_running_loop().create_future()
-        await self._socket.send_json({"id": number, "method": method, "params": parameters})
-        async with asyncio.timeout(_SECONDS):
-            told = await answer
-        assert "error" not in told, f"{method}: {told}"
-        result: dict[str, Any] = told["result"]
-        return result
+    def __init__(self, driver: Chrome) -> None:
+        self._driver = driver
 
     async def open(self, address: str) -> None:
         """Go to an address, and wait for the page."""
-        self._loaded.clear()
-        await self.call("Page.navigate", url=address)
-        await self._wait()
+        await asyncio.to_thread(self._driver.get, address)
 
     async def run(self, script: str) -> Any:
         """Return what a script of one expression says."""
-        answer = await self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in answer, answer
-        return answer["result"].get("value")
+        return await self._do(lambda driver: driver.execute_script(f"return ({script})"))
 
     async def click(self, selector: str) -> None:
-        """Click on something that leads to another page."""
-        self._loaded.clear()
-        assert await self.run(
-            f"(() => {{ const e = document.querySelector({json.dumps(selector)}); if (e) e.click(); return !!e; }})()"
-        ), selector
-        await self._wait()
+        """Click on something that leads to another page, where it is seen, and wait for that page."""
+
+        def click(driver: Chrome) -> None:
+            page = driver.find_element(By.TAG_NAME, "html")
+            self._find(selector).click()
+            WebDriverWait(driver, _SECONDS).until(staleness_of(page))
+
+        await self._do(click)
 
     async def type(self, selector: str, text: str) -> None:
         """Write into a field."""
-        await self.run(f"document.querySelector({json.dumps(selector)}).value = {json.dumps(text)}")
+
+        def write(_: Chrome) -> None:
+            field = self._find(selector)
+            field.clear()
+            field.send_keys(text)
+
+        await self._do(write)
 
     async def press(self, key: str) -> None:
         """Press a key, as somebody does who uses no mouse."""
-        for kind in ("rawKeyDown", "keyUp"):
-            code = {"Tab": 9, "Enter": 13, " ": 32}[key]
-            await self.call("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code)
+        await self._do(lambda driver: driver.switch_to.active_element.send_keys(_KEYS[key]))
 
     async def save(self, selector: str, folder: Path) -> bytes:
         """Click on something that is to be saved, and return what was."""
-        await self.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
-        self._saved.clear()
-        await self.run(f"document.querySelector({json.dumps(selector)}).click()")
-        async with asyncio.timeout(_SECONDS):
-            await self._saved.wait()
-        (file,) = folder.iterdir()
-        return await asyncio.to_thread(file.read_bytes)
+
+        def save(driver: Chrome) -> bytes:
+            driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(folder)})
+            self._find(selector).click()
+            return WebDriverWait(driver, _SECONDS).until(lambda _: list(_list_saved(folder)))[0].read_bytes()
+
+        return await self._do(save)
 
     async def picture(self, file: Path) -> None:
         """Keep a picture of the whole page."""
-        answer = await self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)
+        wanted = {"format": "png", "captureBeyondViewport": True}
+        answer = await self._do(lambda driver: driver.execute_cdp_cmd("Page.captureScreenshot", wanted))
         await asyncio.to_thread(file.write_bytes, base64.b64decode(answer["data"]))
 
     async def read(self) -> str:
@@ -110,48 +85,43 @@ class Chromium:
 
     async def look(self, *, width: int, scheme: str) -> None:
         """Be so wide, light or dark."""
-        await self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
-        )
-        await self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
 
-    async def _wait(self) -> None:
-        async with asyncio.timeout(_SECONDS):
-            await self._loaded.wait()
+        def look(driver: Chrome) -> None:
+            driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+            driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+        await self._do(look)
+
+    async def list_problems(self) -> list[str]:
+        """Return complaints of the browser since the last time, also of breaches of the pages' own policy."""
+        told = await self._do(lambda driver: driver.execute("getLog", {"type": "browser"})["value"])
+        return [str(each["message"]) for each in told if each["level"] in ("SEVERE", "WARNING")]
+
+    async def _do(self, work: Callable[[Chrome], T]) -> T:
+        return await asyncio.to_thread(work, self._driver)
+
+    def _find(self, selector: str) -> WebElement:
+        return self._driver.find_element(By.CSS_SELECTOR, selector)
+
+
+def _list_saved(folder: Path) -> Iterator[Path]:
+    """Yield what is saved to its end; until then the browser gives it another name."""
+    return (file for file in folder.iterdir() if not file.name.startswith(".") and file.suffix != ".crdownload")
 
 
 @asynccontextmanager
-async def open_chromium(program: str, profile: Path) -> AsyncIterator[Chromium]:
-    """Start the browser with a profile of its own, and end it."""
-    process = await asyncio.create_subprocess_exec(
-        program,
-        f"--user-data-dir={profile}",
-        *_FLAGS,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    assert process.stderr is not None
-    drained: asyncio.Task[bytes] | None = None
+async def open_chromium(program: str, driver: str, profile: Path) -> AsyncIterator[Chromium]:
+    """Start the browser with a profile of its own, by the driver that came with it, and end both."""
+    options = ChromeOptions()
+    options.binary_location = program
+    for flag in (*_FLAGS, f"--user-data-dir={profile}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "WARNING"})
+    opened = await asyncio.to_thread(Chrome, options, ChromeService(driver))
     try:
-        async with asyncio.timeout(_SECONDS):
-            while (found := re.search(rb"ws://(\S+?)/", await process.stderr.readline())) is None:
-                assert process.returncode is None
-        drained = asyncio.create_task(process.stderr.read(), name="what the browser says")
-        async with aiohttp.ClientSession() as session:
-            async with session.get(f"http://{found[1].decode()}/json") as answer:
-                tab = next(each for each in await answer.json() if each["type"] == "page")
-            async with session.ws_connect(tab["webSocketDebuggerUrl"], max_msg_size=0) as socket:
-                browser = Chromium(socket)
-                listening = asyncio.create_task(browser.listen(), name="listen to the browser")
-                for domain in ("Page", "Runtime", "Log"):
-                    await browser.call(f"{domain}.enable")
-                yield browser
-                with suppress(aiohttp.ClientError, ConnectionError):
-                    await socket.close()
-                await listening
+        await asyncio.to_thread(opened.set_page_load_timeout, _SECONDS)
+        yield Chromium(opened)
     finally:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-        if drained is not None:
-            await drained
+        await asyncio.to_thread(opened.quit)

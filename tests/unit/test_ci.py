@@ -58,7 +58,7 @@ def machine(tmp_path: Path) -> Machine:
         found = shutil.which(tool)
         assert found is not None
         (tmp_path / "bin" / tool).symlink_to(found)
-    for name in ("make", "apt-get", "python3.11", "docker", "promtool", "tinyproxy"):
+    for name in ("make", "apt-get", "python3.11", "docker", "promtool", "tinyproxy", "chromedriver"):
         made.put(name, "exit 0")
     made.put("apt-cache", NOT_OFFERED)
     return made
