@@ -177,7 +177,7 @@ async def test_of_many_hidden_groups_that_can_be_read_it_is_said_how_many_were_t
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        ("syncStateNotFound", "400 syncStateNotFound: a link that is refused so leads to one full pull"),
+        ("syncStateNotFound", "400 syncStateNotFound: such an answer leads to one full pull"),
         ("Request_BadRequest", "400 Request_BadRequest, which may mean the query as well"),
         ("Request_BrandNew", "400 Request_BrandNew, which may mean the query as well"),
     ],

@@ -18,8 +18,8 @@ BELOW_DOCS = [page for page in PAGES if page.is_relative_to(pages.DOCS)]
 HOW_TOS = sorted((pages.DOCS / "how-to").glob("*.md"))
 README = pages.ROOT / "README.md"
 INDEX = pages.DOCS / "index.md"
-SHORT = {"decisions", "reference", "runbooks"}
-"""Folders whose pages may be short: a record of one decision, a list of few entries, what to do about one alert."""
+SHORT = {"decisions", "runbooks"}
+"""Folders whose pages may be short: a record of one decision, what to do about one alert."""
 
 
 def _name(page: object) -> str:

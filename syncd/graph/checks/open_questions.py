@@ -29,14 +29,14 @@ async def probe_links(client: GraphClient) -> Probe:
             retry=PATIENCE,
         )
     except (ResyncRequired, Rejected, NotFound) as error:
-        said = f"a delta link that is not Graph's is refused with {error.status} {error.code or 'and no code'}"
+        said = f"Graph refuses a wrong delta link with {error.status} {error.code or 'and no code'}"
         if says_dead(error):
-            return Probe(name, "ok", detail=f"{said}: a link that is refused so leads to one full pull")
+            return Probe(name, "ok", detail=f"{said}: such an answer leads to one full pull")
         return Probe(
             name,
             "ok",
-            detail=f"{said}, which may mean the query as well: of a link that is refused so the query is tried without "
-            "it, before it leads to one full pull",
+            detail=f"{said}, which may mean the query as well: after such an answer the query is tried without the "
+            "link, and then one full pull is made",
         )
     except (AuthFailed, Forbidden) as error:
         return Probe(name, "unknown", detail=f"not tried: {error}")
