@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import runpy
 import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -534,3 +535,13 @@ def test_another_module_that_is_missing_is_a_defect(monkeypatch: pytest.MonkeyPa
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "msgspec", None)
     assert isinstance(CliRunner().invoke(program, ["sandbox"]).exception, ModuleNotFoundError)
+
+
+def test_the_package_is_the_program_as_well(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`python -m syncd`, where the script is not on the path."""
+    monkeypatch.setattr("sys.argv", ["syncd", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("syncd", run_name="__main__")
+    assert (ended.value.code, capsys.readouterr().out.split()[0]) == (0, "syncd")
