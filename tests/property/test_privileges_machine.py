@@ -26,6 +26,8 @@ import structlog
 from sqlalchemy import select
 
 from syncd.cli.commands.privileges import list_privileges
+from syncd.model.reason import Cause
+from syncd.model.run import RunRecord
 from syncd.plan.rules import PrivilegeRule
 from syncd.sandbox.portal.places import KINDS, Given, Kind
 from syncd.sandbox.wire.faults import Fault
@@ -338,16 +340,21 @@ class _History:
         else:
             self.office.wire.before = strike
 
-    def take_what_holds_groups_up(self, seed: str) -> bool:
+    def take_what_holds_groups_up(self, run: RunRecord, seed: str) -> bool:
         """Where a group waits for what no rule takes: do what the page says, and return whether there was one.
 
         A person takes what the group has at that place, or deletes the group where readings name none.
         """
         store, knobs = self.office.wire.store, self.office.wire.knobs
-        live = self._find_live()
-        waiting = {key for key, group in store.groups.items() if group.origin == "rest" and key not in live}
+        chunks = Store(self.office.database).plans.iterate_changes(run.id)
+        waiting = {
+            store.key(planned.change.bps_id)
+            for some in chunks
+            for planned, _, _ in some
+            if planned.change.action == "delete" and planned.error.cause is Cause.PRIVILEGES_STAY
+        }
         lines = list(list_privileges(Store(self.office.database), self.office.rules))
-        told = {str(line["bps_id"]).casefold() for line in lines if line["state"] == "kept"}
+        told = {store.key(str(line["bps_id"])) for line in lines if line["state"] == "kept"}
         assert waiting <= told, f"seed {seed}: {waiting - told} are there, and nobody says why"
         for key in waiting:
             if not knobs.privileges_list_groups:
@@ -453,9 +460,9 @@ async def _live(tmp_path: Path, knobs: dict[str, Any], seed: str) -> None:
     history.grant_rights()
     office.clock.elapsed += 86_400
     for _ in range(4):
-        await office.sync("full")
+        run = await office.sync("full")
         office.clock.elapsed += 7200
-    if history.take_what_holds_groups_up(seed):
+    if history.take_what_holds_groups_up(run, seed):
         for _ in range(3):
             await office.sync("full")
             office.clock.elapsed += 7200
