@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import shutil
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -216,6 +218,30 @@ def test_credentials_among_the_parameters_are_read_for_each_new_session(
         write(bare.update_query_dict({"user": "turned", "password": "fourth", "host": "elsewhere.example"}))
         with pytest.raises(StoreError, match=r"host=elsewhere\.example now.*start it again"):
             load_revision(database)
+        database.close()
+
+
+@pytest.mark.parametrize("among_parameters", [False, True])
+def test_a_server_that_refuses_is_told_without_the_password(
+    postgres_url: str, opened: Callable[..., Database], *, among_parameters: bool
+) -> None:
+    """Neither as it is nor percent-encoded, wherever it stands; nor does the error's representation hold it."""
+    canary = "c4n+ry/p4ss=of&the~store"
+    whole = make_url(postgres_url)
+    bare = URL.create(whole.drivername, host=whole.host, port=whole.port, database=whole.database)
+    address = (
+        bare.update_query_dict({"user": "nobody_there", "password": canary})
+        if among_parameters
+        else bare.set(username="nobody_there", password=canary)
+    )
+    database = opened(address.render_as_string(hide_password=False))
+    try:
+        with pytest.raises(StoreError) as raised:
+            load_revision(database)
+        shown = f"{raised.value} {raised.value!r} {database.address}"
+        for form in (canary, quote(canary, safe=""), base64.b64encode(canary.encode()).decode()):
+            assert not any(form[start : start + 8] in shown for start in range(len(form) - 7))
+    finally:
         database.close()
 
 

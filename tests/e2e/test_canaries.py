@@ -29,7 +29,8 @@ PERSON = b"Kasimira Canarynska is known already."
 def search(secrets: list[str], directory: Path, *ended: Ended, pages: Mapping[str, str] = MappingProxyType({})) -> None:
     """Fail when a part of a secret or something like a token is in any output, page or file."""
     outputs = {f"output {number}": one.stdout + one.stderr for number, one in enumerate(ended)} | dict(pages)
-    kept = {path.name: path.read_bytes().decode("latin-1") for path in directory.glob("*.db*")}
+    files = [*directory.glob("*.db*"), *directory.glob("*.plan")]
+    kept = {path.name: path.read_bytes().decode("latin-1") for path in files}
     for where, text in (outputs | kept).items():
         assert not re.search(r"eyJ[\w-]{12}", text), f"a token in {where}"
         for secret in secrets:
@@ -67,6 +68,8 @@ async def test_sides_that_repeat_what_they_are_sent(tmp_path: Path, shape: str) 
             assert echo.hits > 0
             assert ended[-2].code != 0
         sandbox.faults.clear()
+        ended += [await syncd("plan", "full", "--out", "canary.plan")]
+        assert (tmp_path / "canary.plan").stat().st_size > 0
         ended += [await syncd("runs", "--json"), await syncd("runs", "show", "3", "--json"), await syncd("users")]
         pages = await walk_through_console(tmp_path)
         search(secrets, tmp_path, *ended, pages=pages)

@@ -24,14 +24,18 @@ from urllib.parse import quote
 import pytest
 import stamina
 import structlog
+from aiohttp import web
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from syncd.cli.screen.changes import describe_changes
 from syncd.cli.screen.runs import describe_run
+from syncd.clock import Clock as SystemClock
+from syncd.errors import RemoteError
 from syncd.logs.pipe import configure_logs
 from syncd.model.event import EVENTS
 from syncd.model.run import RunRecord
+from syncd.plan.planfile import Head, encode_plan
 from syncd.sandbox.wire.faults import Fault
 from syncd.sandbox.wire.http import Answer
 from syncd.sandbox.wire.knobs import PortalKnobs
@@ -41,6 +45,7 @@ from syncd.sync.notify import Notifications
 from syncd.web.metrics import render_metrics
 from syncd.web.page import render_page
 from syncd.web.vitals import StoreView
+from syncd.webhook import HookOptions, WebHook
 from tests.contract.office import Office
 from tests.fakes.channel import FakeChannel
 from tests.fakes.console import open_console, walk
@@ -50,6 +55,7 @@ from tests.stores import open_migrated
 from tests.unit.test_web_health import FakeVitals
 
 SECRET = "c4n+ry/s3cret=of&the~portal"
+HOOK_SECRET = "h00k-p4th-canary-4711"
 PERSON = "Kasimira Canarynska"
 PAGES = 12
 """So many kinds of pages the console has at least."""
@@ -115,6 +121,8 @@ async def _live_through(folder: Path, faults: list[dict[str, Any]]) -> None:
         for run in runs:
             await Notifications(office.clock, "mail", EVENTS).notify_run(hook, Store(database), run)
         shown = _render(database, runs) | await _walk_through_console(office)
+        shown["plan file"] = _write_plan(office, runs[-1])
+        shown["hook's answer"] = await _tell_a_hook_that_repeats(faults[0])
     finally:
         structlog.reset_defaults()
         database.close()
@@ -127,7 +135,7 @@ async def _live_through(folder: Path, faults: list[dict[str, Any]]) -> None:
     }
     files = {path.name: path.read_bytes().decode("latin-1") for path in folder.iterdir()}
     for where, text in (*public.items(), *shown.items(), *files.items()):
-        _search(where, text, [SECRET, *office.wire.sent, *sent])  # type: ignore[attr-defined]  # it is a _Watched
+        _search(where, text, [SECRET, HOOK_SECRET, *office.wire.sent, *sent])  # type: ignore[attr-defined]  # it is a _Watched
     for where, text in public.items():
         assert PERSON not in text, f"{where} names somebody: {text[:2000]}"
 
@@ -181,6 +189,47 @@ def _render(database: Database, runs: list[RunRecord]) -> dict[str, str]:
         "metrics": render_metrics(vitals, view).decode(),  # type: ignore[arg-type]  # the same
         "documents": json.dumps(documents, default=str),
     }
+
+
+def _write_plan(office: Office, run: RunRecord) -> str:
+    """Return the plan file of a run that only planned."""
+    files = Store(office.database).plan_files
+    head = Head(
+        "https://portal.example/WEBCONBPS",
+        run.id,
+        "2026-01-01T00:00:00Z",
+        office.rules.fingerprint(),
+        files.load_directory_parts.blocking(),
+    )
+    records = (record for chunk in files.iterate_concerned(run.id, ("planned", "held")) for record in chunk)
+    return b"\n".join(encode_plan(head, records, files.iterate_file_changes(run.id))).decode()
+
+
+async def _tell_a_hook_that_repeats(fault: Mapping[str, Any]) -> str:
+    """Return what becomes of a message to a hook that answers with all it got, its secret address among it."""
+
+    async def repeat(request: web.Request) -> web.Response:
+        said = f"{PERSON} {request.path} {quote(str(request.url), safe='')} {await request.text()}"
+        headers = {"Location": str(request.url), "Server": request.path, "Retry-After": request.path}
+        status = max(fault["status"], 400)
+        return web.Response(status=status, text=said, content_type=fault["content_type"], headers=headers)
+
+    app = web.Application()
+    app.router.add_post(f"/hook/{HOOK_SECRET}", repeat)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        address = f"http://127.0.0.1:{runner.addresses[0][1]}/hook/{HOOK_SECRET}"
+        hook = WebHook(HookOptions(lambda: address, "bps.example.com"), SystemClock())
+        async with hook:
+            try:
+                await hook.post({"text": "x"})
+            except RemoteError as error:
+                return f"{error} {error!r}"
+    finally:
+        await runner.cleanup()
+    return ""
 
 
 async def _walk_through_console(office: Office) -> dict[str, str]:
