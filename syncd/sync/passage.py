@@ -52,10 +52,11 @@ def pass_records(store: Store, run_id: int, limits: GuardLimits) -> PassedRecord
     stops.stop(run_id, sieves.stop_declined(declined))
     unmade, kept = decisions.load_unmoved(run_id)
     stops.stop(run_id, sieves.stop_unmoved(kept, stops.load_managed_by(run_id, sorted(unmade))))
-    holds = [hold for hold in hold_excess(store.plans.count_changes(run_id), {}, limits) if hold.action == "adopt"]
+    adopted = store.plans.load_adoptions(run_id)
+    counts = store.plans.count_changes(run_id) if adopted else {}
+    holds = [hold for hold in hold_excess(counts, {}, limits) if hold.action == "adopt"]
     stops.stop(run_id, sieves.stop_unadopted(holds))
-    held = store.plans.load_adoptions(run_id) if holds else set[int]()
-    return PassedRecords(frozenset(declined | unmade | kept), frozenset(held))
+    return PassedRecords(frozenset(declined | unmade | kept), frozenset(adopted if holds else ()))
 
 
 def pass_complete(

@@ -113,8 +113,7 @@ class Server:
 
     def count(self, table: str) -> int:
         """Return how many rows are there."""
-        row = self._connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()
-        return int(row[0]) if row else 0
+        return int((self._connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchone() or (0,))[0])
 
     def close(self) -> None:
         """Leave the server."""

@@ -106,7 +106,8 @@ def _count_begun() -> Select[Any]:
         earlier.c.object == changes.c.object,
         earlier.c.status.in_(("started", "failed", "deferred")) | ((earlier.c.status == "planned") & cut_short),
     )
-    planned = _RUN, changes.c.status == "planned", changes.c.action == "create", changes.c.object.in_(RECORD_KINDS)
+    made = changes.c.phase.not_in(_LINK_PHASES), changes.c.action == "create", changes.c.object.in_(RECORD_KINDS)
+    planned = _RUN, *made, changes.c.status == "planned"
     return (
         select(changes.c.object, func.count())
         .where(*planned, changes.c.cause != Cause.RENAMED.value, begun)
