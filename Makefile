@@ -26,7 +26,7 @@ LOCKS := requirements.txt requirements-dev.txt
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(UPGRADE)
 
-.PHONY: help venv tools demo test check static format lint types imports spelling reference coverage mutants bench endurance \
+.PHONY: help venv tools demo test check static format lint types imports spelling reference coverage mutants bench bench-peers endurance \
 	lock site site-version release clean
 
 help:
@@ -39,6 +39,7 @@ help:
 	@echo 'make reference  write the tables of docs/reference that come from the program'
 	@echo 'make endurance  long life, by hand: ARGS=life, touches or kills (see docs/development/endurance.md)'
 	@echo 'make bench   measure against the floor (see BENCHMARKS.md)'
+	@echo 'make bench-peers  the same beside what others need to read the same company (installs public packages into .bench)'
 	@echo 'make tools   install what the tests of deploy/ need beside that (Helm, schemas of Kubernetes)'
 	@echo 'make lock    resolve the dependencies of pyproject.toml anew (UPGRADE=--upgrade for newer ones)'
 	@echo 'make release everything that this version consists of, checked and summed, in dist/'
@@ -113,6 +114,10 @@ mutants: venv
 
 bench: venv
 	$(BIN)/python -m tests.bench $(ARGS)
+
+# Public packages, pinned, in .bench/peers; needs node and npm.
+bench-peers: venv
+	$(BIN)/python -m tests.bench.peers $(ARGS)
 
 endurance: venv
 	$(BIN)/python -m tests.endurance $(ARGS)

@@ -18,6 +18,7 @@ Commands are imported when they are asked for, so that a small one starts quickl
 from __future__ import annotations
 
 import errno
+import gc
 import importlib
 import os
 import sys
@@ -82,6 +83,8 @@ PURPOSES: Mapping[str, Mapping[str, str]] = {
 _COMMANDS = {name: module for commands in PURPOSES.values() for name, module in commands.items()}
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM})
 """What a disk says that takes nothing, to a command that writes a file: no defect of ours."""
+_COLLECT_AFTER = 10_000
+"""As in a long process: what is imported is in no cycle that would be worth a look."""
 _SENTENCE = 200
 """Longer than the first sentence of any command, so that the help cuts none."""
 
@@ -171,6 +174,8 @@ def program() -> None:
 def run() -> None:
     """Be the program: read the arguments of the process, and leave with the exit code."""
     sys.excepthook = _report_crash
+    gc.set_threshold(_COLLECT_AFTER)
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # nobody else reads settings, or is looked for
     leave(lambda: program(prog_name="syncd"))
 
 

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.bench.against import compare
+from tests.bench.against import WORKS, compare
 from tests.bench.stage import Size, Stage, open_stage
 
 _MEGABYTES, _MEGABYTES_TEN_TIMES = 160.0, 200.0
@@ -393,11 +393,17 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--ten-times", action="store_true", help="ten times the company: all but what is far or throttled"
     )
-    parser.add_argument("--only", action="append", choices=list(_WORKS), help="may be repeated")
+    parser.add_argument("--only", action="append", choices=sorted({*_WORKS, *WORKS}), help="may be repeated")
     parser.add_argument("--repeat", type=int, default=3, help="how often ratios are measured; the median counts")
     parser.add_argument("--against", metavar="COMMIT", help="planning and pages of today's build beside that commit's")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
+
+
+def _say(figure: Figure) -> Figure:
+    """Tell a figure as soon as it is known: what is measured takes long, and may be broken off."""
+    print(f"{figure.work}: {figure.what}: {figure.value:.2f}", file=sys.stderr, flush=True)
+    return figure
 
 
 def main() -> int:
@@ -420,8 +426,8 @@ def main() -> int:
             ratios=not large,
         )
         if options.against:
-            rows = compare(options.against, Path(folder), size, course.repeat)
-            figures = [Figure(work, what, value, limit) for work, what, value, limit in rows]
+            rows = compare(options.against, Path(folder), size, course.repeat, only=only)
+            figures = [_say(Figure(work, what, value, limit)) for work, what, value, limit in rows]
         else:
             figures = list(measure(course))
     if options.json:

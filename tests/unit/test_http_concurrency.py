@@ -87,6 +87,7 @@ class Portal:
             done, under_way = done + 1, under_way - 1
             if limit and self.refused(now):
                 limit.note_refusal(begun=begun, ended=now)
+                self.limits.append((now, limit.limit))
             elif limit:
                 limit.note_answer(kind, begun=begun, ended=now)
                 self.limits.append((now, limit.limit))
@@ -126,6 +127,18 @@ def test_it_gives_way_within_ten_seconds_and_comes_back(factor: int) -> None:
 
     assert portal.find_limit(14) >= 8
     assert portal.find_limit(25) <= 2
+    assert portal.find_limit(portal.limits[-1][0]) >= 7
+    assert portal.limits[-1][0] < 80
+
+
+def test_it_gives_way_within_ten_seconds_to_a_portal_that_throttles() -> None:
+    """While every answer is 429, one request at a time is sent; afterwards as many as before."""
+    portal = Portal(8, 0.3, refused=lambda now: 15 < now < 45)
+    limit = ConcurrencyLimit(MOST_REQUESTS)
+    portal.push(9000, limit=limit)
+
+    assert portal.find_limit(14) >= 8
+    assert portal.find_limit(25) == 1
     assert portal.find_limit(portal.limits[-1][0]) >= 7
     assert portal.limits[-1][0] < 80
 

@@ -62,3 +62,23 @@ def test_a_command_imports_nothing_that_it_does_not_use(command: str, store_url:
     assert "syncd.store.db.database" in modules, done.stderr
     found = [name for name in FORBIDDEN[command] if any(f"{each}.".startswith(f"{name}.") for each in modules)]
     assert found == []
+
+
+@pytest.mark.once
+def test_no_plugin_of_a_library_is_looked_for(store_url: str, tmp_path: Path) -> None:
+    """Whatever else is installed beside syncd: nothing of it is loaded, and so nothing of it reads settings."""
+    (tmp_path / "spy.py").write_text("print('loaded')\nplugin = None\n")
+    described = tmp_path / "spy-1.0.dist-info"
+    described.mkdir()
+    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: spy\nVersion: 1.0\n")
+    (described / "entry_points.txt").write_text("[pydantic]\nspy = spy:plugin\n")
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-m", "syncd.cli.main", "runs"],
+        env={**os.environ, "SYNCD_STORE__URL": store_url, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (0, "No run yet. 'syncd sync full' makes the first.\n"), done.stderr
