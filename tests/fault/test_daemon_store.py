@@ -183,9 +183,10 @@ async def test_a_removed_lock_lets_no_two_daemons_work(sandbox: Sandbox, syncd: 
     """Another daemon may take the lock then, and waits until the first one has noticed and broken off its run."""
     async with running(syncd) as first:
         await first.wait("run.finished")
-        await be_stopped_in_push(sandbox, first, seconds=FOR_EVER)
-        (tmp_path / "store.db.lock").unlink()
         async with running(syncd, SYNCD_SCHEDULE__ON_START="delta") as second:
+            await second.wait("standby.waiting")  # or the first one would be there again before it
+            await be_stopped_in_push(sandbox, first, seconds=FOR_EVER)
+            (tmp_path / "store.db.lock").unlink()
             await first.wait("standby.lock_lost")
             given_up = await first.wait("run.finished")
             begun = await second.wait("run.started")
