@@ -13,6 +13,7 @@ import openpyxl
 import pytest
 
 from syncd.config.sections import LicenceSetting
+from syncd.model.privilege import Place, Privilege
 from syncd.plan.rules import LicenceRule
 from syncd.web.console.texts.catalogue import Texts
 from syncd.web.console.view import FOLDER
@@ -50,6 +51,10 @@ async def found_company(world: World) -> None:
     for number in range(9):
         world.source.put_user(f"u{number}", accountEnabled=False)
     assert (await world.sync("full")).status == "held"
+    privileges, place = world.store.privileges, Place(database=1, kind="application", key="1", name="Invoices")
+    given = Privilege(place=place, level="ReadOnly")
+    (staff,) = [key for key, name in privileges.load_names(range(1, 300)).items() if name == "staff@grp"]
+    await privileges.begin(staff, privileges.intern([given])[given.token], remove=False, now=world.clock.now())
 
 
 pytestmark = [pytest.mark.company(founded_by=found_company), pytest.mark.both_engines]

@@ -16,7 +16,8 @@ MAPPING_HEADINGS = ("field", "value", "made by", "reason")
 CHANGE_HEADINGS = (
     "run", "action", "object", "bps id", "with", "outcome", "reason", "error", "next attempt (UTC)", "before", "after",
 )  # fmt: skip
-TABLES = ("rules", "mapping", "open", "outcomes")
+PRIVILEGE_HEADINGS = ("privilege", "group", "state", "detail")
+TABLES = ("rules", "mapping", "privileges", "open", "outcomes")
 """Tables of their own. What the address does not name is the list of memberships and ownerships."""
 WHOLE = Part(0, 0, 1 << 31)
 """No links, and all that is open: as much of an explanation as these tables need."""
@@ -35,6 +36,8 @@ def export_table(view: View, name: str, document: Mapping[str, Any]) -> Page | N
             return export(view, name, RULE_HEADINGS, _list_rules(document), table=table)
         case "mapping":
             return export(view, name, MAPPING_HEADINGS, _list_mapping(document), table=table)
+        case "privileges":
+            return export(view, name, PRIVILEGE_HEADINGS, _list_privileges(document), table=table)
         case "open":
             return export(view, name, CHANGE_HEADINGS, map(_make_row, document["pending"]), table=table)
         case "outcomes":
@@ -50,6 +53,11 @@ def _list_rules(document: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
 def _list_mapping(document: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
     for name, each in document["mapping"].items():
         yield name, each["value"], each["rule"], each.get("reason")
+
+
+def _list_privileges(document: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
+    for each in document["privileges"]:
+        yield each["privilege"], each["group"], each["state"], each["detail"]
 
 
 def _make_row(change: Mapping[str, Any]) -> tuple[object, ...]:
