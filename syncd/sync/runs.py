@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -197,6 +198,8 @@ class Runs:
             self._log.error("run.unrecorded", error=str(error))  # the next start marks it interrupted
         else:
             pruned = await self._prune(run, status)
+            with suppress(StoreError):  # the run is recorded: what is wrong with the store comes up with the next one
+                await self._store.retention.trim_log()
         emit = self._log.info if status in ("succeeded", "interrupted") else self._log.warning
         emit(
             "run.finished",

@@ -121,6 +121,20 @@ class Database:
         name = str(Path(url.database).absolute()) if self.dialect == "sqlite" and url.database else url.database
         return str(URL.create(url.drivername, host=url.host, port=url.port, database=name))
 
+    def trim_log(self) -> None:
+        """Empty SQLite's write-ahead log when it has grown, since between runs nothing needs it. Never fails.
+
+        Waits for nobody: whoever reads an older state beside it keeps that, and the next run tries again.
+        """
+        if self._watch is None or self._watch.find_log_size() <= _LOG_AT_REST:
+            return
+        with contextlib.suppress(StoreError), self.asking() as connection:
+            connection.exec_driver_sql("PRAGMA busy_timeout=0")
+            try:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").all()
+            finally:
+                connection.exec_driver_sql(f"PRAGMA {_BUSY}")
+
     def close(self) -> None:
         """Wait for the work in hand and close every connection."""
         self._thread.shutdown(wait=True)
@@ -161,8 +175,11 @@ def open_database(url: str, read: Callable[[], str] | None = None, *, compiled: 
 
 # WAL lets the commands read while a daemon writes. NORMAL keeps the store consistent through a power cut and loses
 # nothing at a kill; what a power cut may take back is repeated, since every write of ours is idempotent. A full pull
-# dirties the same index pages in every transaction: a longer log (64 MB at most) lets a checkpoint write each once.
+# dirties the same index pages in every transaction: a longer log, of 64 MB at most and only within a run, lets a
+# checkpoint write each once.
 _BUSY = "busy_timeout=30000"
+_LOG_AT_REST = 1 << 20
+"""So many bytes of log may stay between runs: a small run leaves less, and pays nothing."""
 _SQLITE = (
     _BUSY,
     "synchronous=NORMAL",

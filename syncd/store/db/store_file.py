@@ -27,6 +27,13 @@ class FileWatch:
         """Remember the file that was just opened, the first time."""
         self._opened = self._opened or self._identify()
 
+    def find_log_size(self) -> int:
+        """Return the bytes of the write-ahead log beside the file; 0 without one."""
+        try:
+            return self._path.with_name(f"{self._path.name}-wal").stat().st_size
+        except OSError:
+            return 0
+
     def check(self) -> None:
         """Raise StoreError when the file is gone or another one."""
         if self._opened is None or (found := self._identify()) == self._opened:

@@ -73,6 +73,11 @@ class Keeping(StorePart):
     """Its methods are called in the store's thread, by whoever holds the store's lock, while no run goes on."""
 
     @in_thread
+    def trim_log(self) -> None:
+        """Give back the room of the log that a run has filled, where the store is a file with one."""
+        self._database.trim_log()
+
+    @in_thread
     def prune_step(self, kept: Retention, *, now: datetime) -> Pruned:
         """Let go a bounded part of what was kept long enough."""
         limits = _find_limits(kept, now)
