@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from syncd.errors import NotFound, RemoteError, Throttled, Timeout
 from syncd.model.target import MembersResult, fold
 from tests.fakes.world import World
 
@@ -80,3 +81,33 @@ async def test_nobody_else_is_waited_for(world: World, monkeypatch: pytest.Monke
     world.source.link("new", "u0")
     run = await world.sync("delta")
     assert (run.status, run.counts["deferred"], len(asked)) == ("succeeded", 1, 1)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [Throttled("too many", status=429, sent=False), Timeout("no answer came", sent=True), NotFound("gone", status=404)],
+    ids=["refused", "lost", "not found"],
+)
+async def test_a_repetition_that_fails_says_nothing_of_those_who_are_in_the_group(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: RemoteError
+) -> None:
+    """They leave it again when the tenant says so, and who was waited for comes in with a later run."""
+    asked = copy_anew(world, monkeypatch, attempts=10_000, members=["u0@x.com"])
+    add = world.portal.add_members
+
+    async def fail_again(group_id: str, member_ids: Sequence[str]) -> MembersResult:
+        if asked:
+            raise error
+        return await add(group_id, member_ids)
+
+    monkeypatch.setattr(world.portal, "add_members", fail_again)
+    world.source.put_user("u0", jobTitle="Clerk")
+    for name in ("u0", "u1", "u2"):
+        world.source.link("new", name)
+    run = await world.sync("delta")
+    assert "link membership new@grp u1@x.com done" in world.changes(run)
+    assert "link membership new@grp u0@x.com failed" in world.changes(run)
+    monkeypatch.undo()
+    world.source.unlink("new", "u1")
+    assert (await world.sync("delta")).status == "succeeded"
+    assert world.portal.picture()["new@grp"] == {"u0@x.com", "u2@x.com"}

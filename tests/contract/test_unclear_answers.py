@@ -21,7 +21,7 @@ from syncd.sandbox.wire.faults import Fault
 from syncd.sandbox.wire.http import Answer
 from syncd.store.store import Store
 from tests.contract.office import DAY, Office, make_office_rules
-from tests.fakes.rules import make_rules
+from tests.fakes.rules import make_policy, make_rules
 from tests.fakes.source import FakeSource
 from tests.fakes.world import World, open_world
 
@@ -391,3 +391,23 @@ async def test_the_store_remembers_what_is_in_doubt(
         assert not portal.licences.get("eve@x.com")
     world.clock.ahead += timedelta(hours=2)
     assert world.changes(await world.sync("full")) == []
+
+
+async def test_a_value_that_differs_in_case_alone_is_not_there_yet(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reading after a lost answer shows the old name: it is written again, whatever the policy for drift says."""
+    world.rules = make_rules(policy=make_policy(drift="report"))
+    world.source.put_user("u1", userPrincipalName="u1@x.com", displayName="ann kowalska", mail="u1@x.com")
+    await world.sync("full")
+
+    async def lose(bps_id: str, fields: object) -> None:
+        raise Timeout("no answer came", sent=True)
+
+    monkeypatch.setattr(world.portal, "update_account", lose)
+    world.source.put_user("u1", displayName="Ann Kowalska")
+    run = await world.sync("delta")
+    assert world.changes(run) == ["update user u1@x.com failed"]
+    monkeypatch.undo()
+    await world.sync("delta")
+    assert world.portal.accounts["u1@x.com"].name == "Ann Kowalska"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -78,6 +79,24 @@ async def test_a_manager_comes_back_although_the_tenant_names_another_one_by_now
     assert undone.status == "succeeded", undone.error
     assert undone.counts.get("deferred", 0) == swapped
     assert world.portal.accounts["ann@x.com"].manager == ("cleo@x.com" if swapped else "ben@x.com")
+
+
+async def test_nobody_reports_by_an_undo_to_the_newcomer_who_has_an_old_login(world: World) -> None:
+    """The account of the manager of before is gone, and another one was made with its login: that is another person."""
+    world.rules = make_rules(policy=make_policy(deleted_users="delete", grace=timedelta()))
+    world.source.put_user("ann", manager="ben")
+    await world.sync()
+    world.source.put_user("ann", manager="cleo")
+    run = await world.sync()
+    world.source.remove_user("ben", hard=True)
+    await world.sync("full")
+    assert "ben@x.com" not in world.portal.accounts
+    world.source.put_user("dan", userPrincipalName="ben@x.com", displayName="Dan", mail="dan@x.com")
+    await world.sync("full")
+    assert world.portal.accounts["ben@x.com"].name == "Dan"
+    await world.sync("full")  # which reads that the account is ready
+    undone = await world.carry_out(Undo(run_id=run.id))
+    assert world.portal.accounts["ann@x.com"].manager == "cleo@x.com", undone.error
 
 
 async def test_undoing_an_undo_does_it_again(world: World) -> None:

@@ -50,7 +50,7 @@ def judge_search(needle: Value, hay: Value) -> Problem | None:
     if hay.kind != "list":
         return f"looks for {needle.name} in {hay.name}, which is {hay.describe()} and no list", "name a list"
     unlike = _find_unlike(Value(kind="list", items=(needle,)), hay)
-    if unlike is None:
+    if unlike is None or any(each.kind == needle.kind for each in _list_elements(hay)):
         return None
     problem = f"looks for {needle.name}, which is {needle.describe()}, in {_describe_place(hay)}"
     if needle.kind == "list":
@@ -126,7 +126,7 @@ def _find_unlike(one: Value, other: Value) -> Value | None:
     """Return an element of one list, or of the other, that can be none of the other's; None when there is none."""
     for these, those in ((one, other), (other, one)):
         kinds = {each.kind for each in _list_elements(those)}
-        if not kinds or kinds & {"", "null"}:
+        if not kinds or kinds & {"", "null", "record"}:
             continue
         for each in _list_elements(these):
             if each.known and each.kind not in kinds:

@@ -20,6 +20,7 @@ _WORDS: Final = {
     "list": "a list",
     "number": "a number",
     "object": "an object",
+    "record": "a user or a group",
     "text": "a text",
     "time": "a time",
 }

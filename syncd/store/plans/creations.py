@@ -18,7 +18,7 @@ from syncd.store.db.sql import decode_json, encode_json
 from syncd.store.plans.change_statements import PAGE, place_rows
 from syncd.store.plans.changes import Plans
 from syncd.store.plans.wave_statements import SHIFT_PARTED
-from syncd.store.schema.tables import changes, desired_users, target_principals, target_users
+from syncd.store.schema.tables import changes, desired_users, record_history, target_principals, target_users
 
 
 class Creations(Plans):
@@ -45,7 +45,7 @@ class Creations(Plans):
         """Return those changes (by place in the plan) whose manager is there, each with whether it is synchronised.
 
         It is there when the account is that of the manager whom the tenant names, and nobody else's. An undo names the
-        one before, whom the tenant names no more: that account is there unless it has ever passed to somebody else.
+        one before, whom the tenant names no more: that account is there unless it was ever somebody else's as well.
         """
         named = {each[0].seq: each[0].change for each in placed if each[0].change.after.get("manager")}
         if not named:
@@ -130,12 +130,13 @@ def _select_accounts() -> Select[Any]:
 
 
 def _select_passed() -> Select[Any]:
-    passed = changes.c.action == "handover", changes.c.object == "user"
-    return (
-        select(target_principals.c.bps_fold)
-        .join(changes, changes.c.record_key == target_principals.c.key)
-        .where(among_bound(target_principals.c.bps_fold, "folds", textual=True), *passed)
-        .distinct()
+    record = target_principals.c.key
+    handed = exists().where(changes.c.record_key == record, changes.c.action == "handover", changes.c.object == "user")
+    owners = select(func.count(record_history.c.source_key.distinct())).where(
+        record_history.c.record_key == record, record_history.c.object == "user"
+    )
+    return select(target_principals.c.bps_fold).where(
+        among_bound(target_principals.c.bps_fold, "folds", textual=True), or_(handed, owners.scalar_subquery() > 1)
     )
 
 

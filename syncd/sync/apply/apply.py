@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from syncd.clock import Clock
@@ -297,7 +298,8 @@ class Apply:
             if broken := self._circuit.find_broken(links.bps_id, kind):
                 outcomes = [LinkOutcome(links, "failed", Reason(text=broken))]
             else:
-                outcomes = await send_links(links, self._portal, self._store, self._clock, self._patience)
+                weigh = partial(self._weigh, links.bps_id, kind)
+                outcomes = await send_links(links, self._portal, self._store, self._clock, self._patience, weigh=weigh)
                 if any(outcome.status == "deferred" for outcome in outcomes):
                     self._note_surprise()  # all of them were ready by what is known
                 self._circuit.close(kind)

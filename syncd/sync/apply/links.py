@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from syncd.clock import Clock
-from syncd.errors import NotFound
+from syncd.errors import NotFound, RemoteError
 from syncd.model.change import LinkBatch, LinkKind, LinkOutcome
 from syncd.model.reason import Cause, Reason
 from syncd.model.target import MembersResult
 from syncd.plan.words import say
 from syncd.sync.apply.readiness import Patience
+from syncd.sync.apply.settle import find_linked
 from syncd.sync.apply.work_queue import load_ahead
+from syncd.sync.portal.licences import read_reason
 from syncd.sync.ports.sides import Portal
 
 if TYPE_CHECKING:
@@ -60,25 +62,48 @@ def _cut(batch: LinkBatch, size: int) -> list[LinkBatch]:
 
 
 async def send_links(
-    links: LinkBatch, portal: Portal, store: Store, clock: Clock, patience: Patience
+    links: LinkBatch,
+    portal: Portal,
+    store: Store,
+    clock: Clock,
+    patience: Patience,
+    *,
+    weigh: Callable[[RemoteError], Awaitable[None]],
 ) -> list[LinkOutcome]:
     """Add the members or owners of one batch; raises what concerns more than them.
 
-    Who is not ready because this very run has changed the account, or the group, is waited for.
+    Who is not ready because this very run has changed the account, or the group, is waited for, and sent once more.
+    ``weigh`` is told the error of such a repetition, which says nothing of the others: they are in the group.
     """
     write = portal.add_members if links.kind == "membership" else portal.add_owners
     try:
         result, attempt = await write(links.bps_id, links.members), 0
-        while (late := patience.choose(links.bps_id, result.pending)) and await patience.pause(attempt):
-            again, attempt = await write(links.bps_id, late), attempt + 1
-            rest = tuple(name for name in result.pending if name not in {*late})
-            result = MembersResult((), (*rest, *again.pending), (*result.failed, *again.failed))
     except NotFound:
         await store.inventory.store_group_detail(links.bps_id, None, now=clock.now())
         return [LinkOutcome(links, "deferred", say(Cause.NOT_READY, what=_GROUP_GONE))]
+    while (late := patience.choose(links.bps_id, result.pending)) and await patience.pause(attempt):
+        waiting = tuple(name for name in result.pending if name not in {*late})
+        try:
+            again, attempt = await write(links.bps_id, late), attempt + 1
+        except RemoteError as error:
+            await weigh(error)
+            there = await find_linked(portal, links.bps_id, links.kind, late, error)
+            return _part(links, MembersResult((), waiting, result.failed), {*late} - there, error)
+        result = MembersResult((), (*waiting, *again.pending), (*result.failed, *again.failed))
     if not result.pending and not result.failed:
         return [LinkOutcome(links, "done")]
     return sort_out(links, result)
+
+
+def _part(links: LinkBatch, result: MembersResult, lost: Collection[str], error: RemoteError) -> list[LinkOutcome]:
+    """Return what became of a batch of which a repetition for some, who are ``lost`` now, has failed."""
+    places: dict[bool, list[int]] = {True: [], False: []}
+    for place, member in enumerate(links.members):
+        places[member in lost].append(place)
+    outcomes = sort_out(links.choose(places[False]), result) if places[False] else []
+    if places[True]:
+        outcomes.append(LinkOutcome(links.choose(places[True]), "failed", read_reason(error)))
+    return outcomes
 
 
 def sort_out(links: LinkBatch, result: MembersResult) -> list[LinkOutcome]:

@@ -26,6 +26,7 @@ from syncd.model.change import Change, LinkKind, Placed
 from syncd.model.licence import LicenceHolder, is_settled
 from syncd.model.target import Account, GroupDetail, PortalGroup, fold
 from syncd.plan.handover import send_fields
+from syncd.plan.spelling import is_same_text
 from syncd.sync.portal.licences import make_step
 from syncd.sync.ports.sides import Portal
 
@@ -113,12 +114,16 @@ async def _is_record_done(portal: Portal, store: Store, change: Change, *, now: 
     if change.action == "delete":
         return found is None
     return found is not None and all(
-        _is_same(getattr(found, name), value) for name, value in send_fields(change).items()
+        _is_same(name, getattr(found, name), value) for name, value in send_fields(change).items()
     )
 
 
-def _is_same(found: str | None, sent: str | None) -> bool:
-    return fold((found or "").strip()) == fold((sent or "").strip())
+def _is_same(name: str, found: str | None, sent: str | None) -> bool:
+    """Return whether a value is there as it was sent; case makes no other manager, but another name."""
+    there, wanted = (found or "").strip(), (sent or "").strip()
+    if name == "manager":
+        return fold(there) == fold(wanted)
+    return there == wanted or is_same_text(sent=wanted, shown=there)
 
 
 async def _find_licences(portal: Portal, placed: Sequence[Placed]) -> set[int]:

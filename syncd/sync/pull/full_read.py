@@ -78,7 +78,7 @@ class FullRead:
             reselected=self._reselected,
         )
         found = await listing.run()
-        await self._read_unmet(found)
+        await self._read_unmet(found, checkpoints)
         async with task_group() as group:
             for stream in STREAMS:
                 changes = self._read_changes(checkpoints[stream], found)
@@ -129,14 +129,18 @@ class FullRead:
         stored = (await self._store.directory.load_checkpoints()).get(stream)
         return stored.delta_link if stored is not None and stored.next_link is None else None
 
-    async def _read_unmet(self, found: ListingResult) -> None:
-        """Read whom a list lacked the first time."""
+    async def _read_unmet(self, found: ListingResult, checkpoints: Mapping[Stream, Checkpoint]) -> None:
+        """Read whom a list lacked the first time, to its end: the second reading may have come to somebody earlier."""
+        self._rereads |= found.unread
         for stream in STREAMS:
-            for object_id in sorted(found.unmet[stream]):
+            if not (met_again := found.unmet[stream]):
+                continue
+            lacking = await self._store.directory.find_unmet(stream, sorted(met_again), checkpoints[stream])
+            for object_id in sorted(lacking):
                 await self._direct.read_object(stream, object_id, tracked=True)
-            if found.unmet[stream]:
-                await self._store.directory.note_met(found.unmet[stream])
-        self._rereads |= found.unmet["groups"] | found.unread
+            await self._store.directory.note_met(met_again)
+            if stream == "groups":
+                self._rereads.update(lacking)
 
     async def _read_changes(self, checkpoint: Checkpoint, found: ListingResult) -> None:
         """Read what has changed since the beginning, and note whose entries do not tell everything."""
