@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from syncd.cli.commands.privileges import list_privileges
-from syncd.model.privilege import Listed
+from syncd.errors import Forbidden
+from syncd.model.privilege import Listed, Place
 from syncd.plan.planfile import open_plan
 from syncd.store.db.markers import PRIVILEGE_STORE, load_marker, save_marker
 from syncd.sync.planning.proposal import FromFile
@@ -227,3 +229,65 @@ async def test_a_place_that_is_gone_is_found_anew_or_forgotten(world: World) -> 
     await world.sync("full")
     assert world.portal.privilege_reads == []
     assert await world.store.privileges.load_own() == []
+
+
+def hide_places(patch: pytest.MonkeyPatch, world: World) -> None:
+    """Let the portal refuse to say who has something anywhere."""
+
+    async def refuse(place: Place) -> None:
+        raise Forbidden(f"no look at {place}")
+
+    patch.setattr(world.portal, "fetch_holders", refuse)
+
+
+async def test_what_a_group_had_that_a_full_run_finds_gone_may_be_by_hand_on_the_next_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its place could not be read in that run: what somebody gave the new group meanwhile is not ours to take."""
+    say(world, "g", "h")
+    for _ in range(2):
+        await world.sync("full")
+    world.clock.ahead += timedelta(days=1)
+    await world.portal.delete_group("g@grp")
+    world.portal.privileges -= GIVEN
+    with monkeypatch.context() as patch:
+        hide_places(patch, world)
+        for _ in range(2):
+            await world.sync("full")
+    assert "g@grp" in world.portal.groups
+    world.portal.privileges |= GIVEN
+    world.clock.ahead += timedelta(days=1)
+    await world.sync("full")
+    states = {each["bps_id"]: each["state"] for each in list_privileges(world.store, world.rules)}
+    assert states == {"g@grp": "beside", "h@grp": "given"}
+    say(world, "h")
+    await world.sync("full")
+    assert world.portal.privileges > GIVEN
+
+
+@pytest.mark.parametrize("how", ["undone", "full", "one object"])
+async def test_what_was_let_go_of_a_group_is_forgotten_with_that_group(
+    world: World, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """The next group with its BPS id has its rule carried out, whichever run found the first one gone."""
+    world.rules = make_rules(policy=make_policy(drift="report"))
+    say(world, "g", "h")
+    made = await world.sync("full")
+    await world.sync("full")
+    world.portal.privileges -= GIVEN
+    await world.sync("full")
+    assert [each.bps_id for each in world.store.privileges.list_taken()] == ["g@grp"]
+    await world.store.privileges.accept_taken()
+    world.rules = replace(world.rules, policy=make_policy(drift="revert"))
+    world.clock.ahead += timedelta(days=1)
+    if how == "undone":
+        await world.carry_out(Undo(run_id=made.id, delete_created=True))
+        assert "g@grp" not in world.portal.groups
+    else:
+        await world.portal.delete_group("g@grp")
+    with monkeypatch.context() as patch:
+        hide_places(patch, world)
+        await (world.sync_one("group", "Group g") if how == "one object" else world.sync("full"))
+    for _ in range(3):
+        await world.sync()
+    assert world.portal.privileges > GIVEN

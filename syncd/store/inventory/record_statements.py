@@ -27,7 +27,7 @@ from syncd.plan.privileges import OURS
 from syncd.store.db.parameters import among_bound
 from syncd.store.inventory.drift_notes import select_vanishing
 from syncd.store.inventory.history import make_ending
-from syncd.store.inventory.written import LINKS, OWN_FIELDS, TABLES
+from syncd.store.inventory.written import LINKS, OWN_FIELDS, TABLES, make_given_forgetting
 from syncd.store.schema.tables import (
     changes,
     desired_groups,
@@ -135,15 +135,15 @@ END_UNSEEN = tuple(
     make_ending(kind, links.c.group_key.in_(select(target_groups.c.key).where(_is_gone("group"))))
     for kind, links in LINKS.items()
 )
+FORGET_GIVEN_UNSEEN = make_given_forgetting(
+    privileges.c.group_key.in_(select(target_groups.c.key).where(_is_gone("group")))
+)
 FORGET_UNSEEN = {kind: delete(TABLES[kind]).where(_is_gone(kind)) for kind in KINDS}
 SELECT_LINKS = {kind: select(links).where(among_bound(links.c.group_key, "groups")) for kind, links in LINKS.items()}
 SELECT_ACCOUNTS = select(target_users.c.key).where(among_bound(target_users.c.key, "keys"))
 DELETE_GROUPS = (
     delete(target_groups).where(among_bound(target_groups.c.key, "keys")),
-    # What rules gave may be there still, for the next group with that BPS id: the next readings of places tell.
-    update(privileges)
-    .where(among_bound(privileges.c.group_key, "keys"), privileges.c.state.in_(OURS))
-    .values(state="sent", shown=False),
+    *make_given_forgetting(among_bound(privileges.c.group_key, "keys")),
 )
 SELECT_GROUPS_TO_DETAIL = _select_groups_to_detail()
 SET_SYNCHRONIZED = tuple(

@@ -23,6 +23,7 @@ from syncd.store.inventory.record_statements import (
     DELETE_GROUPS,
     DROP_STARTED,
     END_UNSEEN,
+    FORGET_GIVEN_UNSEEN,
     FORGET_SEEN,
     FORGET_UNSEEN,
     KINDS,
@@ -127,6 +128,8 @@ class Inventory(StorePart):
                 note_vanished(connection, kind, select_gone(kind), given, now=now)
             for ending in END_UNSEEN:
                 ending.run(connection, given, Turn.GROUP_GONE.value, now=now)
+            for given_there in FORGET_GIVEN_UNSEEN:
+                connection.execute(given_there, given)
             for kind, statement in FORGET_UNSEEN.items():
                 connection.execute(statement, given)
                 note_gone(connection, kind, now=now)

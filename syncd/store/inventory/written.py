@@ -9,14 +9,27 @@ from datetime import datetime
 from functools import cache, lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Delete, Select, Update, bindparam, delete, func, literal, null, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Delete,
+    Select,
+    Update,
+    bindparam,
+    delete,
+    func,
+    literal,
+    null,
+    select,
+    update,
+)
 
 from syncd.model.change import PlannedChange
 from syncd.model.history import Turn
 from syncd.model.kinds import RecordKind
 from syncd.model.target import Fields
 from syncd.plan.handover import send_fields
-from syncd.plan.privileges import OURS
+from syncd.plan.privileges import GONE, OURS
 from syncd.store.db.parameters import among_bound, json_field, set_json_fields
 from syncd.store.db.sql import encode_json, insert_from
 from syncd.store.inventory.drift_notes import forget_accepted, forget_links_of
@@ -149,12 +162,23 @@ def _write(kind: RecordKind, fields: tuple[str, ...]) -> Update:
     )
 
 
+def make_given_forgetting(of: ColumnElement[bool]) -> tuple[Delete | Update, ...]:
+    """Return the statements about privileges of groups that the portal has no more; ``of``: which rows those are.
+
+    What rules gave may be there still, for the next group with that BPS id: the next readings of places tell. What
+    somebody took was taken from the group that is gone.
+    """
+    return (
+        delete(privileges).where(of, privileges.c.state.in_(GONE)),
+        update(privileges).where(of, privileges.c.state.in_(OURS)).values(state="sent", shown=False),
+    )
+
+
 def _make_forgetting(kind: RecordKind) -> tuple[Delete | Update, ...]:
     record = delete(TABLES[kind]).where(TABLES[kind].c.key == bindparam("record"))
     if kind == "user":
         return record, delete(substitutions).where(substitutions.c.original_key == bindparam("record"))
-    given = privileges.c.group_key == bindparam("record"), privileges.c.state.in_(OURS)
-    return record, update(privileges).where(*given).values(state="sent", shown=False)
+    return record, *make_given_forgetting(privileges.c.group_key == bindparam("record"))
 
 
 _OVER_DELETED: Mapping[RecordKind, Turn] = {"user": Turn.ACCOUNT_DELETED, "group": Turn.GROUP_DELETED}
