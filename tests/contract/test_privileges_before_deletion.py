@@ -9,7 +9,7 @@ import pytest
 
 from syncd.cli.commands.privileges import list_privileges
 from syncd.model.reason import Cause
-from syncd.model.run import RunRecord
+from syncd.model.run import PullKind, RunRecord
 from syncd.sandbox.portal.places import Given
 from syncd.sandbox.wire.faults import Fault
 from syncd.store.reports.explain import Explanations
@@ -201,6 +201,29 @@ async def test_a_place_that_is_gone_keeps_no_group(office: Office) -> None:
     office.clock.elapsed += 4 * DAY
     await office.sync()
     assert GONE in office.take_asked()
+
+
+def miss_once(office: Office, method: str) -> None:
+    """Let the portal say once that there is no such place."""
+    body = b'{"type": "ResourceNotFound", "description": "no", "errorGuid": "1"}'
+    office.wire.faults.add(Fault("status", side="portal", method=method, path="privileges", status=404, body=body))
+
+
+@pytest.mark.parametrize(("method", "kind"), [("POST", "delta"), ("POST", "full"), ("GET", "full")])
+async def test_one_answer_that_a_place_is_gone_deletes_no_group(office: Office, method: str, kind: PullKind) -> None:
+    """Not that to the revoke, nor that to a reading of a place that the lists show: the next full run decides."""
+    await leave(office)
+    miss_once(office, method)
+    run = await office.sync(kind)
+    assert find_reason(office, run) is Cause.PRIVILEGES_STAY
+    assert ("its lists show it" in run.error) == (method == "GET")
+    assert "nothing is done there" not in run.error
+    assert tell(office) == {"ReadOnly": "kept" if method == "GET" else "leaving"}
+    assert find_levels(office) == {"ReadOnly"}
+    office.take_asked()
+    run = await office.sync("full")
+    assert not run.error
+    assert take_revoked(office)
 
 
 async def stay(office: Office) -> None:

@@ -91,9 +91,12 @@ class Granting:
             self._forbidden = True
             await self.store.privileges.note_refusal(now)
             return self._defer(planned)
-        except NotFound:
+        except NotFound as error:
             await self._take_back(placed, known, remove=remove)
-            await self.store.privileges.store_reading(privilege.place, None, now=now)
+            if remove:  # one answer is not enough to let go of what may be there: the next full run looks
+                await self.store.privileges.store_unreadable(privilege.place, str(error))
+            else:
+                await self.store.privileges.store_reading(privilege.place, None, now=now)
             return Outcome(planned.seq, "dropped", say(Cause.PLACE_GONE))
         if self._refused_at is not None:
             self._refused_at = None

@@ -1,7 +1,8 @@
 """Places of privileges that the portal has no more: looked for anew by name, or forgotten. Never fought over.
 
 A reading says that there is no such place; the portal's lists have to say the same. Where they show us nothing, or not
-all, nothing is concluded, and the place is read again.
+all, nothing is concluded, and the place is read again. Where they show it, it could not be read: what rules gave there
+may be there still.
 
 =================================  =====================================================================================
 the lists do not show it, and      then
@@ -34,11 +35,12 @@ class Settled:
     """What became of places that are gone.
 
     ``moved``: what rules mean instead, by the place among the rules. ``lost``: those that are gone for good as far as
-    the lists tell, and need not be read.
+    the lists tell, and need not be read. ``listed``: those that the lists show all the same.
     """
 
     moved: dict[int, Privilege] = field(default_factory=dict)
     lost: list[Place] = field(default_factory=list)
+    listed: list[Place] = field(default_factory=list)
 
 
 async def settle_gone(
@@ -56,7 +58,9 @@ async def settle_gone(
     """
     settled, log = Settled(), structlog.get_logger("syncd.privileges")
     for place in sorted(gone, key=lambda each: each.token):
-        if not await _is_lost(places, place):
+        listed = await _is_listed(places, place)
+        if listed is not False:
+            settled.listed += [place] if listed else []
             continue
         named = [number for number, rule in enumerate(rules) if _means(meanings, rule, place)]
         found = {number: anew for number in named if (anew := await _find_anew(places, rules[number], place))}
@@ -80,14 +84,14 @@ def _means(meanings: dict[str, Any], rule: PrivilegeRule, place: Place) -> bool:
     return known is not None and read_privilege(known).place.token == place.token
 
 
-async def _is_lost(places: Places, place: Place) -> bool:
-    """Return whether the lists tell that there is no such place."""
+async def _is_listed(places: Places, place: Place) -> bool | None:
+    """Return whether the lists show a place; None: they do not tell."""
     try:
-        return await places.is_listed(place) is False
+        return await places.is_listed(place)
     except AuthFailed:
         raise
     except RemoteError:
-        return False
+        return None
 
 
 async def _is_confirmed(places: Places, place: Place) -> bool:

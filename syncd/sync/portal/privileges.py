@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 PAUSE = timedelta(hours=1)
 """So long nothing is asked or sent after a refusal for want of a scope, except by an explicit sync."""
 
+_LISTED = "the portal says that there is no such place, and its lists show it"
+
 
 class Privileging:
     """The privileges of one push. Asks nothing of a portal for which there are no rules, now or before."""
@@ -107,6 +109,8 @@ class Privileging:
             raise ConfigError(problems)
         if settled.moved and write:
             await self._store.privileges.save_meanings(meanings)
+        for place in settled.listed:
+            await self._note_listed(place)
         return settled.lost
 
     async def _list_places(self) -> dict[str, Place]:
@@ -146,10 +150,15 @@ class Privileging:
         return places.keys()
 
     def _note_gone(self, place: Place) -> None:
-        told = f"privileges: {place}: {say(Cause.PLACE_GONE).text}; nothing is done there"
-        if told not in self.notes:
+        if (told := _tell_gone(place)) not in self.notes:
             self._log.warning("privileges.place_gone", place=place.token)
             self.notes.append(told)
+
+    async def _note_listed(self, place: Place) -> None:
+        """Take it back that a place is gone: one answer says so, and the lists show it."""
+        await self._store.privileges.store_unreadable(place, _LISTED)
+        if (told := _tell_gone(place)) in self.notes:  # read in this run
+            self.notes[self.notes.index(told)] = f"privileges: {place} could not be read ({_LISTED})"
 
     async def _note_unreadable(self, place: Place, error: RemoteError) -> None:
         self._log.warning("privileges.unreadable", place=place.token, error=str(error))
@@ -231,6 +240,10 @@ class Privileging:
         named |= {f"{RULE_WAITS}{name_rule(rule)}" for rule in rules if name_rule(rule) not in meanings}
         for key in meanings.keys() - named:
             del meanings[key]
+
+
+def _tell_gone(place: Place) -> str:
+    return f"privileges: {place}: {say(Cause.PLACE_GONE).text}; nothing is done there"
 
 
 def _recall_wait(meanings: Mapping[str, Any], key: str, *, now: datetime) -> str | None:
