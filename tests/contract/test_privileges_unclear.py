@@ -385,6 +385,27 @@ async def test_a_grant_that_takes_effect_after_its_answer_was_lost_is_not_forgot
     assert ("g@grp", "ReadOnly") not in tell(office)
 
 
+@pytest.mark.parametrize("office", [{"privilege_delay": 900.0}], indirect=True, ids=["late"])
+async def test_a_grant_beside_something_by_hand_that_takes_effect_late_is_not_forgotten(office: Office) -> None:
+    """Somebody takes what is by hand before anything of the grant is shown: that says nothing of the grant."""
+    await office.sync("full")
+    give_by_hand(office, "MetadataAccess")
+    await office.sync("full")
+    say(office, rule())
+    break_grants(office, "lose", count=-1)
+    await office.sync("full")
+    office.wire.faults.clear()
+    office.wire.store.privileges.clear()
+    say(office)
+    office.clock.elapsed += 60
+    await office.sync("full")
+    assert tell(office)["g@grp", "ReadOnly"][0] == "kept"
+    office.clock.elapsed += 900
+    await office.sync("full")
+    assert find_levels(office) == {"ReadOnly"}
+    assert tell(office)["g@grp", "ReadOnly"][0] == "kept"
+
+
 async def test_what_never_took_effect_is_forgotten_when_nothing_is_to_come_any_more(office: Office) -> None:
     """Within the hour it may, whatever readings show meanwhile; after that a full run finds that it did not."""
     say(office, rule("Group h"))

@@ -77,5 +77,5 @@ def is_ours(row: Any) -> bool:
 def _is_unproven(row: Any, *, late: bool) -> bool:
     """Return whether nobody can say that it ever was there, or that it was by us; ``late``: and it comes no more."""
     if row.state == "sent":
-        return late or bool(row.beside)
+        return late or bool(row.shown)  # beside is also what was there before it was sent
     return bool(row.state == "unsure" and (row.beside or not row.shown))
