@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
@@ -124,6 +125,25 @@ async def test_a_full_run_that_takes_long_looks_again(office: Office) -> None:
     office.wire.after = None
     await end_rule(office)
     assert (find_levels(office), find_levels(office, "h@grp")) == ({"ReadOnly"}, set())
+
+
+async def test_a_clock_that_is_set_back_makes_no_look_younger(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What somebody gave in the minutes since the look is by hand, whatever the machine's clock says."""
+    say(office, rule())
+    back, now = timedelta(), office.clock.now
+
+    def watch(method: str, target: str) -> None:
+        nonlocal back
+        if method == "POST" and "admin/groups" in target:
+            office.clock.elapsed += 61
+            back += timedelta(minutes=10)
+        if "g@grp" in office.wire.store.groups:
+            give_by_hand(office)
+
+    monkeypatch.setattr(office.clock, "now", lambda: now() - back)
+    office.wire.after = watch
+    assert (await office.sync("full")).status == "succeeded"
+    assert tell(office) == {"ReadOnly": "beside"}
 
 
 async def test_a_place_is_looked_at_once_for_all_groups(office: Office) -> None:

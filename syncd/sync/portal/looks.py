@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from syncd.clock import Clock
@@ -19,13 +19,15 @@ from syncd.sync.ports.sides import Portal
 if TYPE_CHECKING:
     from syncd.store.store import Store
 
-_SERVES = timedelta(minutes=1)
+_SERVES = 60.0
+"""Seconds by a clock that nobody sets."""
 
 
 @dataclass(slots=True)
 class _Look:
-    """One reading. ``known``: the groups of which it was taken over; None: of all."""
+    """One reading. ``since``: monotonic seconds; ``known``: the groups of which it was taken over; None: of all."""
 
+    since: float
     at: datetime
     found: Holders | None
     known: set[int] | None
@@ -46,10 +48,10 @@ class Looks:
 
         ``now``: when the run began to read. Raises RemoteError.
         """
-        at = self.clock.now()
+        since, at = self.clock.monotonic(), self.clock.now()
         found = await self.portal.fetch_holders(place)
         await self.store.privileges.store_reading(place, found, now=now)
-        self._made[place.token] = _Look(at, found, known=None)
+        self._made[place.token] = _Look(since, at, found, known=None)
         return found
 
     async def renew(self, place: Place, group: int) -> bool:
@@ -59,10 +61,11 @@ class Looks:
         for others may not be there yet. Call it before anything is sent for the group, and raises RemoteError.
         """
         async with self._gates.setdefault(place.token, asyncio.Lock()):
-            look, now = self._made.get(place.token), self.clock.now()
-            if look is None or now - look.at > _SERVES:
+            look, since = self._made.get(place.token), self.clock.monotonic()
+            if look is None or since - look.since > _SERVES:
+                at = self.clock.now()
                 try:
-                    look = _Look(now, await self.portal.fetch_holders(place), known=set())
+                    look = _Look(since, at, await self.portal.fetch_holders(place), known=set())
                 except RemoteError as error:
                     error.sent = False  # of what was to be given
                     raise
