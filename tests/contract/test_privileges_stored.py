@@ -104,6 +104,25 @@ async def test_a_renamed_group_has_everything_before_its_old_record_loses_it(wor
     assert {holder for _, holder in world.portal.privileges} == {"new@grp", "eve@x.com"}
 
 
+async def test_an_old_record_loses_what_somebody_took_of_the_new_one(world: World) -> None:
+    """It had arrived there: the old one does not keep it for ever."""
+    world.rules = make_rules(policy=make_policy(drift="report"))
+    say(world, "g")
+    await world.sync("full")
+    world.source.put_group("g", displayName="Group g", mailNickname="new@grp")
+    world.portal.refuse = {"g@grp ReadOnly invoices"}
+    for _ in range(3):
+        await world.sync("full")
+    assert {holder for _, holder in world.portal.privileges} == {"g@grp", "new@grp"}
+    world.portal.privileges = set(GIVEN)
+    await world.sync("full")
+    assert [each.bps_id for each in world.store.privileges.list_taken()] == ["new@grp"]
+    world.portal.refuse = set()
+    for _ in range(2):
+        await world.sync("full")
+    assert world.portal.privileges == set()
+
+
 async def test_what_somebody_took_is_forgotten_with_its_rule(world: World) -> None:
     """As long as the rule gives it, it is told as drift, where drift is only told."""
     world.rules = make_rules(policy=make_policy(drift="report"))

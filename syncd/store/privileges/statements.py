@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import and_, bindparam, delete, exists, func, or_, select, update
 
-from syncd.plan.privileges import LEFT, OURS
+from syncd.plan.privileges import GONE, LEFT, OURS
 from syncd.store.db.markers import PRIVILEGES_TELLING
 from syncd.store.db.parameters import among_bound
 from syncd.store.schema.tables import (
@@ -134,7 +134,8 @@ _HEIR, _OLD = target_groups.alias("heir"), target_groups.alias("old")
 HAS_ARRIVED = select(
     exists()
     .where(_OLD.c.key == bindparam("group"), _HEIR.c.source_key == _OLD.c.source_key, _HEIR.c.key != _OLD.c.key)
-    .where(_P.group_key == _HEIR.c.key, _P.target_key == bindparam("target"), _P.state.in_(("granted", "unsure")))
+    .where(_P.group_key == _HEIR.c.key, _P.target_key == bindparam("target"))
+    .where(_P.state.in_(("granted", "unsure", *GONE)))  # what somebody took since had arrived
 )
 SELECT_TAKEN = (
     select(target_principals.c.bps_id, target_groups.c.source_key, source_objects.c.id, _T.fields)
