@@ -275,6 +275,19 @@ async def test_everything_that_rules_name_wrongly_is_told_at_once(office: Office
     assert row[3] == "correct privileges[0].process and privileges[0].company"
 
 
+async def test_nothing_is_called_missing_everywhere_where_a_list_is_refused_us(office: Office) -> None:
+    """It may lie in an application that we may not look into."""
+    say(office, rule("Group h", process="Nothing", database=8))
+    body = b'{"type": "InsufficientAccountPermissions", "description": "no", "errorGuid": "1"}'
+    contracts = office.wire.store.databases[1].applications[1]
+    refused = Fault("status", side="portal", path=f"{contracts.guid}/processes", status=403, body=body, count=-1)
+    office.wire.faults.add(refused)
+    run = await office.sync("full")
+    assert refused.hits
+    assert "privileges[0].database: the portal refuses the content database 8" in run.error
+    assert "anywhere" not in run.error
+
+
 async def test_a_name_that_several_places_bear_is_refused_with_their_guids(office: Office) -> None:
     """Which of the two is meant nobody can tell."""
     first, second = office.wire.store.databases[1].applications[:2]

@@ -8,7 +8,7 @@ import pytest
 
 from syncd.model.reason import Cause
 from syncd.plan.privileges import Allowed
-from syncd.plan.report.privileges import DETAILS, list_lines
+from syncd.plan.report.privileges import DETAILS, NOT_OURS, list_lines
 from syncd.plan.words import say
 from tests.fakes.rules import make_policy, make_rules, make_scope
 from tests.unit.test_plan_privileges import PLACE, READ, hold, make, want
@@ -48,6 +48,7 @@ def tell(view: Allowed, *, refused: bool = False, place: str = "read", protect: 
         (RULES_OF_THE_PAST, {"place": "gone"}, f"gone: {DETAILS['gone']}"),
         (RULES_OF_THE_PAST, {"mode": "upsert_only"}, f"kept: {STAYS}"),
         (RULES_OF_THE_PAST, {"protect": "g@grp"}, f"kept: {STAYS}"),
+        (make(held=(hold("granted"),), owned=False), {}, f"kept: {NOT_OURS}"),
         (make(held=(hold("left"),)), {}, f"kept: {DETAILS['kept']}"),
         (make(held=(hold("granted", beside=True),)), {}, f"kept: {DETAILS['kept']}"),
         (LEAVES, {"deleted_groups": "delete"}, "leaving: no rule gives it any more"),

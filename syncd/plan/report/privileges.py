@@ -40,6 +40,8 @@ LEFT_BEHIND = (
     "there, and take it"
 )
 
+NOT_OURS = "no rule gives it any more, and no run takes it: the portal's record is not ours. Take it in the portal"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
@@ -88,7 +90,8 @@ def list_lines(
         if token not in wanted and one.state not in GONE:
             same = any(one.privilege.may_be(each.privilege) for each in wanted.values())
             seen = places.get(one.privilege.place.token)
-            state, why = _judge_rest(one, seen, due=token in due, same=same, exists=view.group.exists)
+            group = view.group
+            state, why = _judge_rest(one, seen, due=token in due, same=same, exists=group.exists, owned=group.owned)
             yield _make(view, None, one.privilege, state, scope if state == "leaving" else why)
     ours = {each.privilege.place.token for each in view.held if each.state not in GONE}
     for place in sorted(set(named) - ours):
@@ -119,7 +122,7 @@ def _judge(held: HeldPrivilege | None, place: tuple[str, str] | None, *, exists:
 
 
 def _judge_rest(
-    held: HeldPrivilege, place: tuple[str, str] | None, *, due: bool, same: bool, exists: bool
+    held: HeldPrivilege, place: tuple[str, str] | None, *, due: bool, same: bool, exists: bool, owned: bool
 ) -> tuple[LineState, str]:
     """Return the state of something of ours that no rule gives any more; ``same``: one gives what may be it."""
     if place is not None and place[0] == "gone":
@@ -132,6 +135,8 @@ def _judge_rest(
         return "leaving", ""
     if same:
         return "kept", "a rule gives what may be the very same: no list tells which guid belongs to which id"
+    if not owned:
+        return "kept", NOT_OURS
     if place is None or place[0] != "read":
         said = f"could not be read: {place[1]}" if place else "was not read yet"
         return "kept", f"no rule gives it any more, and it is not taken: the place {said}"

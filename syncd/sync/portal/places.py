@@ -142,17 +142,29 @@ class Places:
     async def _find_missing(
         self, rule: PrivilegeRule, databases: Collection[int], kinds: Collection[ListKind]
     ) -> tuple[tuple[str, str], ...]:
-        """Return what of a rule none of these databases has. Of what is named by id or guid lists tell nothing."""
+        """Return what of a rule none of these databases has, where we are shown all of it.
+
+        Of what is named by id or guid lists tell nothing.
+        """
         found, where = list[tuple[str, str]](), ", ".join(map(str, sorted(databases)))
         for kind in kinds:
             named = {"workflow": rule.workflow, "company": rule.company}.get(kind, rule.place)
             if not named or not databases or _EXACT.fullmatch(named):
                 continue
-            listed = list[Listed]()
+            listed, hidden = list[Listed](), False
             for database in databases:
-                with contextlib.suppress(Rejected, NotFound, Forbidden):
+                try:
                     listed += [each async for each in self._list_all(database, kind)]
-            if listed and not any(named.casefold() in (each.name.casefold(), each.code.casefold()) for each in listed):
+                except Forbidden:
+                    hidden = True
+                except (Rejected, NotFound):
+                    continue
+                hidden = hidden or (kind not in ("application", "company") and database in self._hidden)
+            if (
+                listed
+                and not hidden
+                and not any(named.casefold() in (each.name.casefold(), each.code.casefold()) for each in listed)
+            ):
                 names = sorted({each.code or each.name or each.key for each in listed}, key=str.casefold)
                 what = f"there is no {PLACE_WORDS[kind]} '{named}' anywhere in database {where}"
                 found.append((kind, f"{what}; {name_choice(named, names)}"))
