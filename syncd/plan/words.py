@@ -116,7 +116,8 @@ SENTENCES: dict[Cause, str] = {
     ),
     Cause.PRIVILEGES_REFUSED: (
         "privileges wait, for the scope App.Metadata.ReadWrite is missing: grant it to the API application, or remove "
-        "the [[privileges]] rules and take by hand what they gave"
+        "the [[privileges]] rules, take by hand what they gave, and keep App.Metadata.Read until a full run has seen "
+        "that"
     ),
     Cause.MAY_BE_THERE: "it may be there, by hand or by us, and the portal does not tell: look there ({said})",
     Cause.PLACE_GONE: "the portal has no such place any more",

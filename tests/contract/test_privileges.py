@@ -23,7 +23,7 @@ from syncd.store.store import Store
 from syncd.sync.planning.drift import DriftCheck
 from syncd.sync.planning.undo import Undo
 from tests.contract.office import Office
-from tests.contract.privilege_rules import SWITCHES, rule
+from tests.contract.privilege_rules import SWITCHES, refuse_writes, rule
 from tests.documents import check_document
 from tests.fakes.rules import make_limits, make_policy
 
@@ -368,6 +368,27 @@ async def test_a_scope_that_is_taken_away_keeps_what_no_rule_gives_any_more(offi
     details = list_details(office)
     assert details["None leaving"] == SCOPE
     assert details["0 given"] != SCOPE
+
+
+async def test_what_the_sentence_about_a_missing_scope_advises_ends_it(office: Office) -> None:
+    """Without the scope for readings no run sees that a person has taken what the rules gave."""
+    say(office, rule())
+    for _ in range(2):
+        assert (await office.sync("full")).status == "succeeded"
+    refuse_writes(office)
+    say(office)
+    office.wire.application.scopes.discard("App.Metadata.Read")
+    office.wire.store.privileges.clear()
+    for _ in range(2):
+        run = await office.sync("full")
+        assert (run.status, run.error) == ("succeeded", SCOPE)
+    assert "keep App.Metadata.Read until a full run has seen that" in run.error
+    office.wire.application.scopes.add("App.Metadata.Read")
+    office.wire.book.revoke_all()
+    office.clock.elapsed += 3601
+    await office.sync("full")
+    assert not (await office.sync("full")).error
+    assert list_details(office) == {}
 
 
 async def test_being_no_administrator_of_one_place_fails_that_alone(office: Office) -> None:
