@@ -442,3 +442,27 @@ async def test_a_conflict_that_readings_do_not_show_yet_may_be_ours(office: Offi
     await go_on(office)
     assert find_levels(office) == {"ReadOnly"}
     assert tell(office)["g@grp", "ReadOnly"][0] == "kept"
+
+
+async def test_somebody_without_a_bps_id_at_a_place_is_told_and_nothing_there_is_taken_for_gone(
+    office: Office,
+) -> None:
+    """It may be any group. When that entry is removed, readings tell again."""
+    say(office, rule(), rule("Group h", application="Contracts"))
+    for _ in range(2):
+        await office.sync("full")
+    office.wire.store.privileges.clear()
+    office.rules = replace(office.rules, policy=replace(office.rules.policy, drift="report"))
+
+    def spoil(document: dict[str, Any]) -> None:
+        document["privileges"].append({"bpsId": None})
+
+    (invoices, *_) = office.wire.store.databases[1].applications
+    path = f"{invoices.guid}/admin/privileges"
+    office.wire.faults.add(Fault("alter", side="portal", method="GET", path=path, change=spoil, count=-1))
+    run = await office.sync("full")
+    assert run.error.count("the portal lists somebody there without a BPS id") == 1
+    assert (tell(office)["g@grp", "ReadOnly"][0], tell(office)["h@grp", "ReadOnly"][0]) == ("given", "taken")
+    office.wire.faults.clear()
+    assert not (await office.sync("full")).error
+    assert tell(office)["g@grp", "ReadOnly"][0] == "taken"

@@ -147,12 +147,22 @@ class Privileging:
             else:
                 if found is None:
                     self._note_gone(place)
+                elif not found.complete:
+                    self._note_incomplete(place)
         return places.keys()
 
     def _note_gone(self, place: Place) -> None:
         if (told := _tell_gone(place)) not in self.notes:
             self._log.warning("privileges.place_gone", place=place.token)
             self.notes.append(told)
+
+    def _note_incomplete(self, place: Place) -> None:
+        """What is without a name may be any group's: nothing there is taken for gone."""
+        self._log.warning("privileges.incomplete", place=place.token)
+        self.notes.append(
+            f"privileges: {place}: the portal lists somebody there without a BPS id, so what it does not name may be "
+            "there all the same: remove that entry in the portal"
+        )
 
     async def _note_listed(self, place: Place) -> None:
         """Take it back that a place is gone: one answer says so, and the lists show it."""
