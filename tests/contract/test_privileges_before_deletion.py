@@ -226,6 +226,20 @@ async def test_one_answer_that_a_place_is_gone_deletes_no_group(office: Office, 
     assert take_revoked(office)
 
 
+async def test_an_approval_deletes_no_group_on_one_answer_that_a_place_is_gone(office: Office) -> None:
+    """It asks no lists: the next full run decides."""
+    await leave(office)
+    office.rules = replace(office.rules, limits=make_limits(max_removals=0))
+    held = await office.sync()
+    miss_once(office, "GET")
+    await office.approve(held)
+    assert "g@grp" in office.wire.store.groups
+    office.rules = replace(office.rules, limits=make_limits())
+    office.take_asked()
+    await office.sync("full")
+    assert take_revoked(office)
+
+
 async def stay(office: Office) -> None:
     """The group waits, whatever runs follow, and is told with what it may have; a person takes that, and it goes."""
     for _ in range(2):

@@ -82,7 +82,7 @@ class Privileging:
         """Read each place, and settle what is gone: from before, and as it turns out now."""
         gone = await self._load_gone()
         lost = await self._settle(places, meanings, gone, write=write) if gone else []
-        read = set(await self.read(without=lost))
+        read = set(await self.read(without=lost, settles=True))
         now = [place for place in await self._load_gone() if place not in lost]
         if now:
             lost += await self._settle(places, meanings, now, write=write)
@@ -119,12 +119,19 @@ class Privileging:
         return {place.token: place for place in (*known, *(each.privilege.place for each in self.wanted)) if place.key}
 
     async def read(
-        self, also: Iterable[Place] = (), *, without: Collection[Place] = (), only_new: Collection[str] = ()
+        self,
+        also: Iterable[Place] = (),
+        *,
+        without: Collection[Place] = (),
+        only_new: Collection[str] = (),
+        settles: bool = False,
     ) -> Collection[str]:
         """Read who has something at each place of a rule, of the own record and these; what cannot be read is told.
 
         Returns the tokens of these places. ``without``: places, and ``only_new``: tokens, that are not read.
+        ``settles``: the lists are asked about what is gone; else one answer makes nothing gone until a full run.
         """
+        known = await self._store.in_thread(self._store.privileges.load_readable)
         places = {place.token: place for place in also} | await self._list_places()
         for token in {*only_new, *(place.token for place in without)} & places.keys():
             del places[token]
@@ -147,6 +154,8 @@ class Privileging:
             else:
                 if found is None:
                     self._note_gone(place)
+                    if not settles and known.get(place.token, ("",))[0] != "gone":
+                        await self._store.privileges.store_unreadable(place, say(Cause.PLACE_GONE).text)
                 elif not found.complete:
                     self._note_incomplete(place)
         return places.keys()
