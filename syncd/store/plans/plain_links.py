@@ -8,12 +8,13 @@ transaction: whoever reads sees both or neither, and a kill leaves it as it was.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import nullcontext
 from itertools import islice
 
-from sqlalchemy import Connection, Index
+from sqlalchemy import Connection
 
 from syncd.model.change import LINK_PHASES, LinkKind, PlainLinks
+from syncd.store.db.indexes import without_index
 from syncd.store.db.sql import encode_rows
 from syncd.store.schema.tables import changes
 
@@ -32,7 +33,7 @@ _INSERT_ARRAYS = f"""
     FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) WITH ORDINALITY AS given(record, member, source, place)
 """  # noqa: S608 - names of ours
 """A server gets many groups at once: what it does with a statement costs more than what it does with a row."""
-_COUNT = "SELECT count(*) FROM (SELECT 1 FROM changes LIMIT ?)"
+_INDEX = next(index for index in changes.indexes if index.columns.keys() == ["target_key"])
 
 MANY = 50_000
 """From so many links on, the index over the member is made anew."""
@@ -58,26 +59,9 @@ def insert_plain_links(
         for record, source, members in links:
             groups.append((run_id, place, phase, kind, record, source, encode_rows(list(members)).decode()))
             place += len(members)
-        with _without_index(connection, number):
+        with without_index(connection, _INDEX, most=_TIMES * number) if number >= MANY else nullcontext():
             connection.exec_driver_sql(_INSERT_GROUP, groups)
     return start + number
-
-
-@contextmanager
-def _without_index(connection: Connection, number: int) -> Iterator[None]:
-    """Leave the index over the member out while so many links are written, where that costs less than it saves."""
-    most = _TIMES * number
-    if number < MANY or connection.exec_driver_sql(_COUNT, (most + 1,)).scalar_one() > most:
-        yield
-        return
-    index = _find_index()
-    index.drop(connection)
-    yield
-    index.create(connection)
-
-
-def _find_index() -> Index:
-    return next(index for index in changes.indexes if index.columns.keys() == ["target_key"])
 
 
 def _list_rows(links: Iterable[PlainLinks]) -> Iterator[tuple[int, int, int]]:
