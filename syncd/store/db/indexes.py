@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from sqlalchemy import Connection, Index, literal_column, select
+from sqlalchemy import Connection, Index, Select, literal_column, select
 
 
 @contextmanager
@@ -15,7 +16,7 @@ def without_index(connection: Connection, index: Index, *, most: int) -> Iterato
     An error leaves it to the end of the transaction, which takes back that it is missing.
     """
     assert index.table is not None
-    one_more = select(literal_column("1")).select_from(index.table).limit(1).offset(most)
+    one_more: Select[Any] = select(literal_column("1")).select_from(index.table).limit(1).offset(most)
     if connection.scalar(one_more) is not None:
         yield
         return
