@@ -201,6 +201,15 @@ async def test_the_company_changes_by_itself(tmp_path: Path, capsys: pytest.Capt
     assert "as long as it was told to" in output
 
 
+async def test_a_company_without_people_is_one_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It begins like any other, and says that nobody can sign in to the console."""
+    options = SandboxOptions(users=0, groups=0, memberships=0)
+    await serve(options, tmp_path, change_every=None, lifetime=timedelta(milliseconds=50))
+    output = capsys.readouterr().out
+    assert "The company: 0 people, 0 groups, 0 memberships." in output
+    assert "nobody is there to sign in" in output
+
+
 @pytest.mark.parametrize("text", ["0s", "soon", "1h30", ""])
 def test_unusable_durations_are_bad_usage(text: str) -> None:
     """A wrong duration is one line and exit code 2."""

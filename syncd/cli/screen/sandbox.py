@@ -103,7 +103,7 @@ def _describe_briefly(running: Sandbox, directory: Path, console: str) -> str:
 def _describe(running: Sandbox, directory: Path, *, config: str, console: str) -> str:
     control, tenant, portal = running.control_url, running.directory, running.portal
     memberships = sum(len(group.members) for group in tenant.groups)
-    approver = str(next(tenant.active_users()).properties["userPrincipalName"])
+    approver = next((f"sign in as {each.properties['userPrincipalName']}" for each in tenant.active_users()), "")
     guest = (
         f"\nOne of its guests is {GUEST_NAME}."
         if any(user.properties.get("displayName") == GUEST_NAME for user in tenant.users)
@@ -117,7 +117,7 @@ The portal already has {len(portal.accounts)} accounts and {len(portal.groups)} 
   Graph    {running.graph_url}
   portal   {running.portal_url}
   control  {control}
-  console  {console} as soon as 'syncd run' works: sign in as {approver}
+  console  {console} as soon as 'syncd run' works: {approver or "nobody is there to sign in"}
 
 Let something happen, and look at the truth:
   curl -s {control}/change -d '{{"op": "hire", "count": 3}}'
