@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from syncd.errors import StoreError, StoreLocked
 from syncd.store.db.database import Database, explain
-from syncd.store.db.postgresql import refuse_pooler
+from syncd.store.db.postgresql import give_back, refuse_pooler
 
 WATCH_SECONDS = 2.0
 """How often the holder looks whether the lock is still there."""
@@ -27,6 +27,7 @@ to end its run: longer than the three above together."""
 
 _ADVISORY_KEY = 0x73796E6364  # "syncd"
 _HALVES = {"high": _ADVISORY_KEY >> 32, "low": _ADVISORY_KEY & 0xFFFFFFFF}
+_TAKE = text("SELECT pg_try_advisory_lock(:key)")
 _IS_TAKEN = text(
     "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1"
     " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
@@ -91,18 +92,17 @@ class StoreLock:
         except SQLAlchemyError:
             held = False
         if not held:
-            self.release()
+            self._drop_session()
         return held
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Give the lock back. Whoever asks for it after this gets it, unless the database cannot be reached."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
         if self._session is not None:
-            session, self._session = self._session, None
-            session.invalidate()
-            session.close()
+            give_back(self._session)
+            self._drop_session()
 
     def __enter__(self) -> Self:
         if not self.try_acquire():
@@ -138,6 +138,13 @@ class StoreLock:
         except OSError:
             return False
 
+    def _drop_session(self) -> None:
+        """End the session, and with it whatever lock it may have, without asking the server for anything."""
+        if self._session is not None:
+            session, self._session = self._session, None
+            session.invalidate()
+            session.close()
+
     def _lock_file(self) -> bool:
         if self._is_private:
             return True
@@ -167,7 +174,7 @@ class StoreLock:
                 refuse_pooler(self._database.engine)
                 self._keeps_sessions = True
             session = self._database.engine.connect()
-            got = session.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _ADVISORY_KEY}).scalar_one()
+            got = session.execute(_TAKE, {"key": _ADVISORY_KEY}).scalar_one()
             session.commit()
         except SQLAlchemyError as error:
             raise StoreError(explain(error, self._database.engine.url)) from error

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from sqlalchemy import Connection, create_engine, event, make_url, text
 from sqlalchemy.engine import URL, Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from syncd.errors import StoreError
 
@@ -31,6 +33,7 @@ _PLACES = ("host", "hostaddr", "port", "dbname", "service")
 
 _PROCESS = text("SELECT pg_backend_pid()")
 _BESIDES = 3
+_PATIENCE_SECONDS = 1.0
 
 
 def make_engine(address: str, read: Callable[[], str]) -> Engine:
@@ -104,6 +107,21 @@ def refuse_pooler(engine: Engine) -> None:
                 raise _make_refusal(engine)
         if _find_process(first) != process:
             raise _make_refusal(engine)
+
+
+def give_back(session: Connection) -> None:
+    """Give back what locks the session has, and wait a second at most until the server has done so.
+
+    A server takes them back some time after a session has ended, and whoever asks in between finds them taken; asked
+    by a statement, it does so before it answers. One that does not answer is not waited for.
+    """
+    import psycopg  # a store of SQLite does without it
+
+    with suppress(psycopg.Error, SQLAlchemyError):
+        connection = session.connection.dbapi_connection
+        if isinstance(connection, psycopg.Connection):
+            connection.pgconn.send_query(b"SELECT pg_advisory_unlock_all()")
+            select.select([connection.pgconn.socket], [], [], _PATIENCE_SECONDS)
 
 
 def _find_process(connection: Connection) -> int:
