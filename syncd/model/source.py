@@ -8,6 +8,8 @@ from typing import Literal
 
 Stream = Literal["users", "groups"]
 STREAMS: tuple[Stream, ...] = ("users", "groups")
+ACTIVE: dict[Stream, str] = {"users": "users who are not disabled", "groups": "groups"}
+"""What a stream has to show of, so that it is not taken for emptied."""
 
 Role = Literal["members", "owners"]
 """In which relation to a group somebody stands."""

@@ -118,3 +118,46 @@ async def test_additions_go_through_while_a_stream_is_held(world: World) -> None
     assert (await world.sync("delta")).status == "held"
     assert "u8@x.com" in world.portal.accounts
     assert world.portal.picture() == PLACES
+
+
+@pytest.mark.both_engines
+@pytest.mark.parametrize("kind", ["delta", "full"])
+async def test_a_tenant_in_which_everybody_is_disabled_is_held_as_a_whole(world: World, kind: str) -> None:
+    """Nobody works there any more, says the tenant: as good as an empty list, and nearly always a mistake."""
+    for user_id in world.source.users:
+        world.source.put_user(user_id, accountEnabled=False)
+    run = await world.sync(kind)  # type: ignore[arg-type]
+    assert (run.status, run.counts["users_emptied"]) == ("held", 1), run.error
+    assert "users who are not disabled" in run.error
+    for again in ("delta", "full", "delta"):
+        assert (await world.sync(again)).status == "held"
+    assert world.portal.picture() == PLACES
+    world.source.put_user("u3", accountEnabled=True)
+    run = await world.sync("delta")
+    assert run.status == "succeeded", run.error
+    assert {who for members in world.portal.picture().values() for who in members} == {"u3@x.com"}
+    assert len(world.portal.accounts) == 8
+
+
+async def test_that_everybody_is_disabled_is_true_when_a_person_says_so(world: World) -> None:
+    """Then they leave their places, and what is told of them later holds nothing any more."""
+    for user_id in world.source.users:
+        world.source.put_user(user_id, accountEnabled=False)
+    run = await world.sync("delta")
+    assert world.store.decisions.believe_empty(["users"], run.id) == {"users": True}
+    assert (await world.sync("delta")).status == "succeeded"
+    assert not any(world.portal.picture().values())
+    world.source.put_user("u3", displayName="Another")
+    assert (await world.sync("delta")).status == "succeeded"
+    assert (await world.sync("full")).status == "succeeded"
+
+
+async def test_when_the_last_who_work_are_gone_the_disabled_ones_do_not_make_it_less_empty(world: World) -> None:
+    """A shared mailbox that stays is nobody who works there; the others are missing from a list that is counted."""
+    world.source.put_user("u0", accountEnabled=False)
+    assert (await world.sync("full")).status == "succeeded"
+    before = world.portal.picture()
+    for number in range(1, 8):
+        world.source.remove_user(f"u{number}")
+    assert (await world.sync("full")).status == "held"
+    assert world.portal.picture() == before

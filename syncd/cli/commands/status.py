@@ -214,6 +214,7 @@ def describe_licence(use: LicenceUse) -> Licence:
 
 
 def _iterate_lines(picture: _Picture) -> Iterator[tuple[str, str]]:
+    from syncd.model.source import ACTIVE
     from syncd.plan.daily import describe_allowances as tell_allowances
     from syncd.plan.report.sides import SIDES
     from syncd.plan.report.verdict import BEGINNING
@@ -252,7 +253,8 @@ def _iterate_lines(picture: _Picture) -> Iterator[tuple[str, str]]:
         until = f", until {entry.at:%Y-%m-%d}"
         yield "held", f"{number:,} changes of run {run_id}{began}{until}: 'syncd held' lists them"
     for run_id, stream in picture.emptied:
-        yield "held", f"all {stream} as they are, by run {run_id}: the tenant shows none any more, see 'syncd held'"
+        missing = f"the tenant shows no {ACTIVE[stream]} any more"
+        yield "held", f"all {stream} as they are, by run {run_id}: {missing}, see 'syncd held'"
     if not picture.holds and not picture.emptied:
         yield "held", "nothing"
     for line in tell_allowances(picture.allowances):

@@ -153,7 +153,8 @@ class HeldNow(TypedDict):
     changes: Count
     runs: list[Holding]
     emptied: Annotated[
-        list[Literal["users", "groups"]], Meta(description="Held as a whole: the tenant shows none of them any more.")
+        list[Literal["users", "groups"]],
+        Meta(description="Held as a whole: the tenant shows no active one of them any more."),
     ]
     allowances: list[Allowance]
 

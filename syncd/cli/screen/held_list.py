@@ -68,10 +68,12 @@ def describe_emptied(
 
 def print_emptied(emptied: Sequence[tuple[int, SourceStream]]) -> None:
     """Print which streams are held as a whole, and how to say that it is true."""
+    from syncd.model.source import ACTIVE
+
     for run_id, stream in emptied:
         print_line(
-            f"Run {run_id} holds all {stream} as they are: the tenant had {stream} and shows none any more. Nothing is "
-            f"taken away until it shows some again. If it is true: syncd approve {run_id}"
+            f"Run {run_id} holds all {stream} as they are: the tenant had {ACTIVE[stream]} and shows none any more. "
+            f"Nothing is taken away until it shows some again. If it is true: syncd approve {run_id}"
         )
 
 

@@ -24,6 +24,7 @@ from typing import Literal
 
 from syncd.model.kinds import RECORD_KINDS, RecordKind
 from syncd.model.reason import Cause, Reason
+from syncd.model.source import ACTIVE, STREAMS
 from syncd.plan.desired import FROZEN_STATES, LEAVER_STATES
 from syncd.plan.diff import changes_allowed, choose_leaver_policy
 from syncd.plan.pauses import Pause
@@ -31,10 +32,13 @@ from syncd.plan.rules import PolicyRules
 from syncd.plan.words import FROZEN, TIED
 
 EMPTIED: dict[RecordKind, str] = {
-    kind: f"the tenant shows no {kind} any more, and nothing is taken away until somebody approves that ('syncd held')"
-    for kind in RECORD_KINDS
+    kind: f"the tenant shows no {ACTIVE[stream]} any more, and nothing is taken away until somebody approves that "
+    "('syncd held')"
+    for kind, stream in zip(RECORD_KINDS, STREAMS, strict=True)
 }
 """What is said of the records of a kind that the tenant shows nobody of."""
+
+_ENDED = ("deleted", "disabled")
 
 ObjectStatus = Literal["active", "pending", "skipped", "leaving", "held", "failing", "foreign", "out_of_scope"]
 StatusReason = tuple[ObjectStatus, str]
@@ -179,7 +183,7 @@ def _find_leaver_status(facts: StatusFacts, policy: PolicyRules) -> StatusReason
     trouble = _find_obstacle(facts)
     if trouble is not None or record is None:
         return trouble or ("leaving", facts.reason.text)
-    if facts.emptied and state == "deleted" and record.leaving_at is None:
+    if facts.emptied and state in _ENDED and record.leaving_at is None:
         return "held", f"{facts.reason}; {EMPTIED[facts.kind]}"
     late = f"; put off: {facts.deferred.reason}" if facts.deferred is not None else ""
     return "leaving", f"{facts.reason}; {_describe_leaving(state, facts, policy)}{late}"

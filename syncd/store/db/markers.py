@@ -59,8 +59,8 @@ MEMBERS_POSITION = "members_position"
 """The key of the last group of that sample; the next one begins behind it."""
 
 EMPTIED = "emptied:"
-"""With the stream's name behind it: the stream has no object any more. ``read``: a full read showed none, although some
-are stored; ``told``: delta told of each that it is deleted."""
+"""With the stream's name behind it: the stream has no active object any more, of users none who is not disabled.
+``read``: a full read showed none, although some are stored; ``told``: each is known to be deleted or disabled."""
 
 SELECTED = "selected:"
 """With the stream's name behind it: the attributes that its objects were last read with, blanks in between."""

@@ -15,6 +15,7 @@ from syncd.model.source import BadObject, Link, Role, Stream
 from syncd.store.db.part import in_thread
 from syncd.store.db.sql import delete_pairs, insert_pairs
 from syncd.store.directory.delta_log import BEHIND, contradict, hold_links, load_words, settle
+from syncd.store.directory.emptied import noting_emptied
 from syncd.store.directory.entry import TABLES
 from syncd.store.directory.members import LINKS
 from syncd.store.directory.object_statements import END_PARKING, END_REREAD, bury, select_alive, select_visible
@@ -119,7 +120,8 @@ class DirectReads(Directory):
                 touch_groups(connection, keys, whole=True)
             else:
                 touch_users(connection, keys)
-            return connection.execute(bury(stream), {"keys": keys, "now": now}).rowcount
+            with noting_emptied(connection, stream):
+                return connection.execute(bury(stream), {"keys": keys, "now": now}).rowcount
 
     @in_thread
     def store_unreadable(self, stream: Stream, object_id: str, *, tracked: bool, now: datetime) -> None:

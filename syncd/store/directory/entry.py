@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Table
 
 from syncd.model.source import Removal, Role, Stream, Value
 from syncd.store.db.sql import decode_json
@@ -30,11 +30,6 @@ CONFIRMED = "confirmed"
 def told_removed(at: datetime | None) -> dict[str, datetime | str | None]:
     """Return the columns that say since when the tenant told that an object is gone; None: it is there."""
     return {"removed_at": at, "removed_as": None if at is None else TOLD}
-
-
-def has_active(connection: Connection, stream: Stream) -> bool:
-    """Return whether the directory holds any existing object of the stream."""
-    return connection.scalar(_SELECT_FIRST[stream]) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +63,3 @@ def merge(kept: DirectoryRow | None, stated: Mapping[str, Value]) -> dict[str, V
         else:
             attributes[name] = value
     return attributes
-
-
-# By key, so that the first one that is found ends it.
-_SELECT_FIRST = {
-    stream: select(table.c.key).where(table.c.key >= 0, table.c.state == "active").order_by(table.c.key).limit(1)
-    for stream, table in TABLES.items()
-}

@@ -29,7 +29,8 @@ from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import delete_pairs, intern
 from syncd.store.directory.checkpoints import save_checkpoint
 from syncd.store.directory.delta_log import forget_old, hold_links
-from syncd.store.directory.entry import ALIVE, SEEN, TABLES, has_active
+from syncd.store.directory.emptied import end_emptied, has_active
+from syncd.store.directory.entry import ALIVE, SEEN, TABLES
 from syncd.store.directory.members import LINKS, is_visible
 from syncd.store.directory.unlisted_managers import clear_unshown, drop_unshown
 from syncd.store.runs.touched import touch_users, touch_users_below
@@ -224,13 +225,6 @@ def _is_subtype() -> ColumnElement[bool]:
     """Return the condition that a user's attributes name a subtype, or the identity that an agent's account is of."""
     stored = source_users.c.attributes
     return stored.contains(f'"{KIND}":', autoescape=True) | stored.contains('"identityParentId":', autoescape=True)
-
-
-def end_emptied(connection: Connection, stream: Stream) -> None:
-    """The stream counts no longer as emptied, and whoever was spared meanwhile is looked at."""
-    save_marker(connection, EMPTIED + stream, None)
-    save_marker(connection, EMPTY_BELIEVED + stream, None)
-    save_marker(connection, FULL_PUSH_DUE, "yes")
 
 
 def _begin(connection: Connection, beginning: Checkpoint, *, now: datetime, owners: bool) -> Checkpoint:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -17,7 +18,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, Table, bindparam, delete, exists, select, update
 
 from syncd.model.listing import Chunk, Listed
-from syncd.model.source import STREAMS, Checkpoint, Role, Stream
+from syncd.model.source import STREAMS, BadObject, Checkpoint, Role, Stream
 from syncd.store.db.database import reading
 from syncd.store.db.parameters import among_bound, select_missing
 from syncd.store.db.part import in_thread
@@ -38,6 +39,7 @@ from syncd.store.directory.delta_log import (
     withstand_list,
     withstand_missing_managers,
 )
+from syncd.store.directory.emptied import noting_emptied
 from syncd.store.directory.entry import GONE, SEEN, TABLES, DirectoryRow
 from syncd.store.directory.members import LINKS, select_groups_among
 from syncd.store.directory.object_statements import UPDATE_ROW
@@ -86,14 +88,13 @@ class ListedObjects(Directory):
         with self._undoing_cache(), self._database.transaction() as connection:
             for stream in STREAMS:
                 objects, bad = chunk.objects.get(stream, []), chunk.bad.get(stream, [])
-                if objects:
-                    counts.objects[stream] = self._store_listed(
-                        connection, stream, objects, tracked=checkpoint.tracked, reselected=reselected, now=now
-                    )
-                if bad:
-                    keys = self._intern_named(connection, bad)
-                    store_unreadable(connection, stream, bad, keys, tracked=checkpoint.tracked, listed=True, now=now)
-                    note_unnamed(connection, stream, bad)
+                with noting_emptied(connection, stream) if objects or bad else nullcontext():
+                    if objects:
+                        counts.objects[stream] = self._store_listed(
+                            connection, stream, objects, tracked=checkpoint.tracked, reselected=reselected, now=now
+                        )
+                    if bad:
+                        self._store_listed_bad(connection, stream, bad, tracked=checkpoint.tracked, now=now)
             for role, lists in chunk.people.items():
                 stored = self._store_listed_people(connection, role, lists, tracked=checkpoint.tracked, now=now)
                 if role == "members":
@@ -103,6 +104,13 @@ class ListedObjects(Directory):
                 if ids:
                     counts.unmet[stream] = _find_unmet(connection, stream, ids, tracked=checkpoint.tracked)
         return counts
+
+    def _store_listed_bad(
+        self, connection: Connection, stream: Stream, bad: Sequence[BadObject], *, tracked: bool, now: datetime
+    ) -> None:
+        keys = self._intern_named(connection, bad)
+        store_unreadable(connection, stream, bad, keys, tracked=tracked, listed=True, now=now)
+        note_unnamed(connection, stream, bad)
 
     def _store_listed(
         self,

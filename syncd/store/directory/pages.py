@@ -8,6 +8,7 @@ value; soft-deleted users keep their memberships (they are hidden, not gone), ha
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -16,12 +17,12 @@ from sqlalchemy import Connection, Table
 from syncd.model.listing import UNLISTED_KINDS
 from syncd.model.source import BadObject, Checkpoint, GroupItem, Link, Page, Role, Stream, UserItem
 from syncd.store.db.database import Database
-from syncd.store.db.markers import EMPTIED, save_marker
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import decode_json, delete_pairs, encode_json, insert_keys, insert_pairs, intern
 from syncd.store.directory.checkpoints import save_checkpoint
 from syncd.store.directory.delta_log import note_links, note_objects, withstand
-from syncd.store.directory.entry import ALIVE, GONE, SEEN, DirectoryRow, find_returned, has_active, merge, told_removed
+from syncd.store.directory.emptied import noting_emptied
+from syncd.store.directory.entry import GONE, SEEN, DirectoryRow, find_returned, merge, told_removed
 from syncd.store.directory.members import LINKS
 from syncd.store.directory.object_statements import (
     DELETE_LINKS_OF,
@@ -50,8 +51,7 @@ _CACHE_SIZE = 60_000
 class PageCounts:
     """What the pages of one transaction changed: entries read, objects added, changed and removed, links stated.
 
-    ``lost``: those of the removed that were there until then. ``held``: what was read directly and is not taken, since
-    delta has told otherwise lately.
+    ``held``: what was read directly and is not taken, since delta has told otherwise lately.
     """
 
     read: int = 0
@@ -59,7 +59,6 @@ class PageCounts:
     changed: int = 0
     removed: int = 0
     links: int = 0
-    lost: int = 0
     held: int = 0
 
 
@@ -84,19 +83,18 @@ class Directory(StorePart):
         groups = [item for page in pages for item in page.items if isinstance(item, GroupItem)]
         with self._undoing_cache(), self._database.transaction() as connection:
             counts = PageCounts(read=len(users) + len(groups))
-            if users:
-                self._store_users(connection, users, merging, counts, now)
-            if groups:
-                self._store_groups(connection, groups, merging, counts, now)
             bad = [each for page in pages for each in page.bad]
-            if bad:
-                keys = self._intern_named(connection, bad)
-                tracked, stream = checkpoint.tracked, checkpoint.stream
-                store_unreadable(connection, stream, bad, keys, tracked=tracked, listed=False, now=now)
-                if merging.baseline:
-                    note_unnamed(connection, stream, bad)
-            if counts.lost and not has_active(connection, checkpoint.stream):
-                save_marker(connection, EMPTIED + checkpoint.stream, "told")
+            stream = checkpoint.stream
+            with noting_emptied(connection, stream) if users or groups or bad else nullcontext():
+                if users:
+                    self._store_users(connection, users, merging, counts, now)
+                if groups:
+                    self._store_groups(connection, groups, merging, counts, now)
+                if bad:
+                    keys = self._intern_named(connection, bad)
+                    store_unreadable(connection, stream, bad, keys, tracked=checkpoint.tracked, listed=False, now=now)
+                    if merging.baseline:
+                        note_unnamed(connection, stream, bad)
             save_checkpoint(connection, checkpoint, now=now)
         return counts
 
@@ -310,7 +308,6 @@ class Directory(StorePart):
                 row["upn"] = _text(attributes.get("userPrincipalName"))
             counts.removed += gone
             if key in old:
-                counts.lost += gone and old[key].state in ALIVE
                 counts.changed += not gone
                 row["row_key"] = row.pop("key")
                 altered.append(row)

@@ -24,7 +24,7 @@ from syncd.errors import (
 )
 from syncd.model.listing import Chunk
 from syncd.model.run import PullKind, Wanted
-from syncd.model.source import STREAMS, BadObject, Checkpoint, Page, Stream
+from syncd.model.source import ACTIVE, STREAMS, BadObject, Checkpoint, Page, Stream
 from syncd.sync.ports.progress import Progress
 from syncd.sync.ports.sides import Source
 from syncd.sync.preconditions import check_tenant, refuse_unread
@@ -331,8 +331,8 @@ class Pull:
             result.emptied.append(stream)
             result.unproven.setdefault(
                 stream,
-                f"the tenant had {stream} and shows none any more: nothing is removed until a person says that this is "
-                "true (syncd approve), or some are shown again",
+                f"the tenant had {ACTIVE[stream]} and shows none any more: nothing is removed until a person says that "
+                "this is true (syncd approve), or some are shown again",
             )
 
     def _note_doubt(self, group_id: str, reason: str) -> None:

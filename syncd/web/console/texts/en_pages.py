@@ -87,9 +87,9 @@ PAGES: Final[dict[str, str]] = {
     "held.told_reject": "Rejected. It is not proposed again until that person or group changes.",
     "held.told_changed": "What is held has changed.",
     "held.withdraw": "Take this approval back",
-    "held.emptied_users": "The list of people in the tenant reads empty",
+    "held.emptied_users": "The list of people in the tenant reads empty, or all of them as disabled",
     "held.emptied_groups": "The list of groups in the tenant reads empty",
-    "held.emptied_what": "It had somebody before, so nothing is concluded from it. Only if it is true that nobody is "
+    "held.emptied_what": "It was not so before, and nothing is concluded from it. Only if it is true that nobody is "
     "left there, say so: the next run then acts on it, guarded as ever.",
     "held.believe": "It is truly empty",
     "handover.title": "Handover of the {object} {id}",

@@ -91,9 +91,9 @@ PAGES: Final[dict[str, str]] = {
     "held.told_reject": "Odrzucono. Nie zostanie to zaproponowane, dopóki ta osoba lub grupa się nie zmieni.",
     "held.told_changed": "To, co wstrzymane, zmieniło się.",
     "held.withdraw": "Wycofaj to zatwierdzenie",
-    "held.emptied_users": "Lista osób w dzierżawie jest pusta",
+    "held.emptied_users": "Lista osób w dzierżawie jest pusta albo wszyscy są na niej wyłączeni",
     "held.emptied_groups": "Lista grup w dzierżawie jest pusta",
-    "held.emptied_what": "Wcześniej ktoś na niej był, więc niczego się z tego nie wnioskuje. Tylko jeśli to prawda, "
+    "held.emptied_what": "Wcześniej tak nie było, więc niczego się z tego nie wnioskuje. Tylko jeśli to prawda, "
     "że nikt "
     "tam nie został, powiedz to: następny przebieg zadziała według tego, chroniony jak zawsze.",
     "held.believe": "Naprawdę jest pusta",
