@@ -67,6 +67,7 @@ class RemoteError(SyncdError):
     answers a repetition: an attempt before was turned away, and whoever did that may not have known its effect.
     ``foreign_record``: the other side said that the record written to belongs to another maker.
     ``own``: these are the other side's own words, in the shape in which its API answers; without it nobody is accused.
+    ``done``: of a call for several people, the BPS ids of those for whom it has taken effect before it was broken off.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class RemoteError(SyncdError):
         self.foreign_record = foreign_record
         self.repeated = False
         self.own = False
+        self.done: frozenset[str] = frozenset()
 
 
 class TransientError(RemoteError):

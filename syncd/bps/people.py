@@ -57,16 +57,21 @@ class People:
         """Add or remove these people; every id ends up in exactly one part of the result, in the order given.
 
         Of ids that differ in case only, the first stands for all.
-        Adding to a group that is gone raises NotFound; from such a group everybody is removed already.
+        Adding to a group that is gone raises NotFound; from such a group everybody is removed already. An error that
+        ends the call names those who were done before it (`RemoteError.done`).
         """
         unique = list({fold(bps_id): bps_id for bps_id in reversed(ids)}.values())[::-1]
         call = _Call(self._client, self._inventory, group_id=group_id, verb=verb, role=role)
         sorting = _Sorting()
-        for start in range(0, len(unique), self._per_request):
-            await call.settle(unique[start : start + self._per_request], sorting)
-        if not sorting.pending and not sorting.failed:
-            return MembersResult(tuple(unique))
-        await call.forgive(sorting)
+        try:
+            for start in range(0, len(unique), self._per_request):
+                await call.settle(unique[start : start + self._per_request], sorting)
+            if not sorting.pending and not sorting.failed:
+                return MembersResult(tuple(unique))
+            await call.forgive(sorting)
+        except RemoteError as error:
+            error.done = frozenset(sorting.done)
+            raise
         place = {bps_id: index for index, bps_id in enumerate(unique)}
         return MembersResult(
             tuple(sorted(sorting.done, key=place.__getitem__)),

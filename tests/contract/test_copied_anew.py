@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import pytest
 
-from syncd.errors import NotFound, RemoteError, Throttled, Timeout
+from syncd.errors import Forbidden, NotFound, RemoteError, Throttled, Timeout
 from syncd.model.target import MembersResult, fold
 from tests.fakes.world import World
 
@@ -81,6 +82,37 @@ async def test_nobody_else_is_waited_for(world: World, monkeypatch: pytest.Monke
     world.source.link("new", "u0")
     run = await world.sync("delta")
     assert (run.status, run.counts["deferred"], len(asked)) == ("succeeded", 1, 1)
+
+
+async def test_who_came_in_before_a_call_was_broken_off_is_in_the_group(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refusal is no unclear answer, and nobody reads the group again: what the call says of itself counts."""
+    add, remove = world.portal.add_members, world.portal.remove_members
+    stop = Forbidden("not for you", status=403)
+
+    async def break_off(change: Callable[..., Awaitable[MembersResult]], group: str, names: Sequence[str]) -> None:
+        await change(group, names[:1])
+        stop.done = frozenset(names[:1])
+        raise stop
+
+    monkeypatch.setattr(world.portal, "add_members", partial(break_off, add))
+    for name in ("u0", "u1", "u2"):
+        world.source.link("new", name)
+    run = await world.sync("delta")
+    ended = [each for each in world.changes(run) if each.startswith("link membership new@grp")]
+    assert sorted(each.rpartition(" ")[2] for each in ended) == ["done", "failed", "failed"]
+    monkeypatch.undo()
+    assert (await world.sync("delta")).status == "succeeded"
+    monkeypatch.setattr(world.portal, "remove_members", partial(break_off, remove))
+    for name in ("u0", "u1", "u2"):
+        world.source.unlink("new", name)
+    run = await world.sync("delta")
+    ended = [each for each in world.changes(run) if each.startswith("unlink membership new@grp")]
+    assert sorted(each.rpartition(" ")[2] for each in ended) == ["done", "failed", "failed"]
+    monkeypatch.undo()
+    assert (await world.sync("delta")).status == "succeeded"
+    assert world.portal.picture()["new@grp"] == set()
 
 
 @pytest.mark.parametrize(

@@ -278,9 +278,8 @@ class Apply:
                 self._circuit.close(kind)
         except RemoteError as error:
             await self._weigh(first.change.bps_id, kind, error)
-            done = set[int]()
-            if self._fatal is None:
-                done = await find_done(self._portal, self._store, call.placed, error, now=self._clock.now())
+            now, goes_on = self._clock.now(), self._fatal is None
+            done = await find_done(self._portal, self._store, call.placed, error, now=now, ask=goes_on)
             outcomes = [
                 Outcome(planned.seq, "done") if planned.seq in done else judge_failure(planned, error)
                 for planned, _, _ in call.placed
@@ -305,9 +304,8 @@ class Apply:
                 self._circuit.close(kind)
         except RemoteError as error:
             await self._weigh(links.bps_id, kind, error)
-            there = set[str]()
-            if self._fatal is None:
-                there = await find_linked(self._portal, links.bps_id, links.kind, links.members, error)
+            goes_on = self._fatal is None
+            there = await find_linked(self._portal, links.bps_id, links.kind, links.members, error, ask=goes_on)
             outcomes = sort_out(
                 links, MembersResult(failed=tuple((name, "") for name in links.members if name not in there))
             )

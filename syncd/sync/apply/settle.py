@@ -42,15 +42,17 @@ def _may_ask(error: RemoteError) -> bool:
 
 
 async def find_done(
-    portal: Portal, store: Store, placed: Sequence[Placed], error: RemoteError, *, now: datetime
+    portal: Portal, store: Store, placed: Sequence[Placed], error: RemoteError, *, now: datetime, ask: bool = True
 ) -> set[int]:
-    """Return the places in the plan of those changes of one request that took effect although its answer is unclear.
+    """Return the places in the plan of those changes of one request that took effect although it has failed.
 
-    None of privileges: no reading tells which of them are there.
+    The portal is asked where the answer is unclear, and the caller lets it ``ask``. None of privileges: no reading
+    tells which of them are there.
     """
     change = placed[0][0].change
-    if not _may_ask(error) or change.action == "create" or change.object in ("substitution", "privilege"):
-        return set()
+    known = {planned.seq for planned, _, _ in placed if planned.change.target in error.done}
+    if not (ask and _may_ask(error)) or change.action == "create" or change.object in ("substitution", "privilege"):
+        return known
     try:
         if change.object == "licence":
             done = await _find_licences(portal, placed)
@@ -60,9 +62,9 @@ async def find_done(
             kind: LinkKind = "membership" if change.object == "membership" else "ownership"
             members = [planned.change.target for planned, _, _ in placed]
             gone = await find_places(portal, change.bps_id, kind, members, there=False)
-            done = {planned.seq for planned, _, _ in placed if planned.change.target in gone}
+            done = known | {planned.seq for planned, _, _ in placed if planned.change.target in gone}
     except RemoteError:
-        return set()
+        return known
     if error.own and change.object in ("user", "group"):
         error.sent = False
     _believe(error)
@@ -77,17 +79,21 @@ async def find_places(portal: Portal, group: str, kind: LinkKind, members: Colle
 
 
 async def find_linked(
-    portal: Portal, group: str, kind: LinkKind, members: Collection[str], error: RemoteError
+    portal: Portal, group: str, kind: LinkKind, members: Collection[str], error: RemoteError, *, ask: bool = True
 ) -> set[str]:
-    """Return those of the people whom a request with an unclear answer has put into a group."""
-    if not _may_ask(error):
-        return set()
+    """Return those of the people whom a call that failed has put into a group.
+
+    The portal is asked where the answer is unclear, and the caller lets it ``ask``.
+    """
+    known = error.done.intersection(members)
+    if not (ask and _may_ask(error)):
+        return {*known}
     try:
         found = await find_places(portal, group, kind, members, there=True)
     except RemoteError:
-        return set()
+        return {*known}
     _believe(error)
-    return found
+    return found | known
 
 
 def _believe(error: RemoteError) -> None:

@@ -109,6 +109,21 @@ async def test_a_group_that_a_gateway_refuses_altogether_is_given_up_soon(fake: 
     assert len(fake.calls("members/add")) == 12
 
 
+async def test_a_call_that_is_broken_off_names_those_who_are_done(fake: FakePortal, opener: Opener) -> None:
+    """The first batch is taken, the second meets another answer for good: its people are not known to be there."""
+    ids = [user_id(number) for number in range(40)]
+    for bps_id in ids:
+        fake.add_user(bps_id)
+    fake.add_group(G)
+    own = json.dumps({"type": "InvalidScope", "description": "d", "errorGuid": "1"})
+    fake.faults = [replace(gateway("members/add", 403, own), holding="user025")]
+    async with opener(members_per_request=20) as portal:
+        with pytest.raises(Forbidden) as raised:
+            await portal.add_members(G, ids)
+    assert raised.value.done == {*ids[:20]}
+    assert len(fake.groups[G].members) == 20
+
+
 async def test_a_body_that_is_too_big_for_a_gateway_goes_through_in_parts(fake: FakePortal, opener: Opener) -> None:
     """413 says nothing about any of them."""
     ids = [user_id(number) for number in range(64)]
