@@ -18,11 +18,13 @@ from urllib.parse import quote
 import psycopg
 import pytest
 from psycopg import sql
+from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
 
 from syncd.config.secret import Secret
 from syncd.errors import StoreError, StoreLocked
-from syncd.store.db.database import Database, open_database
+from syncd.store.db import postgresql
+from syncd.store.db.database import Database, open_database, open_to_read
 from syncd.store.db.lock import StoreLock
 from syncd.store.db.revision import ensure_schema, load_revision
 from syncd.store.db.surroundings import find_problem
@@ -268,3 +270,50 @@ def _role(admin: psycopg.Connection, name: str, password: str) -> Iterator[None]
 
 def _as_libpq(url: URL) -> str:
     return url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+_LAST = "SELECT query FROM pg_stat_activity WHERE pid = %s"
+
+
+def _find_session(database: Database) -> int:
+    return int(database.load_value(text("SELECT pg_backend_pid()")))
+
+
+def test_one_question_is_one_way_to_the_server_and_back(postgres_url: str, opened: Callable[..., Database]) -> None:
+    """A server far away is asked often: nothing goes before a statement that only reads, and nothing after it."""
+    database = opened(postgres_url)
+    session = _find_session(database)
+    with psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as admin:
+        for number in range(3):
+            assert database.load_value(text(f"SELECT {number}")) == number
+            assert _find_session(database) == session
+            assert admin.execute(_LAST, [session]).fetchone() == ("SELECT pg_backend_pid()",)
+        with database.transaction() as connection:
+            assert connection.execute(text("SELECT pg_backend_pid()")).scalar() == session
+        assert admin.execute(_LAST, [session]).fetchone() == ("COMMIT",)
+
+
+@pytest.mark.parametrize("rested", [True, False])
+def test_a_session_that_ended_while_nobody_used_it_is_noticed(
+    postgres_url: str, opened: Callable[..., Database], monkeypatch: pytest.MonkeyPatch, *, rested: bool
+) -> None:
+    """Before its next use, where it rested for a while; otherwise that use fails, and the one after it does not."""
+    monkeypatch.setattr(postgresql, "_FRESH_SECONDS", -1.0 if rested else 3600.0)
+    database = opened(postgres_url)
+    session = _find_session(database)
+    with psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as admin:
+        admin.execute("SELECT pg_terminate_backend(%s, 10000)", [session])
+    if not rested:
+        with pytest.raises(StoreError):
+            _find_session(database)
+    assert _find_session(database) != session
+
+
+def test_a_store_that_is_opened_to_read_refuses_every_write(postgres_url: str) -> None:
+    """Within a transaction, and by a statement alone."""
+    with contextlib.closing(open_to_read(postgres_url)) as database:
+        with pytest.raises(StoreError, match="read-only transaction"), database.transaction() as connection:
+            connection.execute(text("CREATE TABLE one (number integer)"))
+        with pytest.raises(StoreError, match="read-only transaction"), database.asking() as connection:
+            connection.execute(text("CREATE TABLE two (number integer)"))
+        assert database.load_value(text("SELECT 1")) == 1

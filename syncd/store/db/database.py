@@ -25,7 +25,7 @@ from sqlalchemy.util import LRUCache
 
 from syncd.errors import StoreError
 from syncd.store.db.address import show_address
-from syncd.store.db.postgresql import make_engine
+from syncd.store.db.postgresql import make_engine, refuse_writes
 from syncd.store.db.store_file import FileWatch, find_missing_locks
 
 _STATEMENTS = 4000
@@ -56,8 +56,13 @@ class Database:
 
     @cached_property
     def _alone(self) -> Engine:
-        """Return the engine of single statements, which need no transaction around them."""
-        return self.engine.execution_options(alone=True)
+        """Return the engine of single statements, which need no transaction around them.
+
+        A server is told neither of its beginning nor of its end, which are two more ways there and back.
+        """
+        if self.dialect == "sqlite":
+            return self.engine.execution_options(alone=True)
+        return self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def check_file(self) -> None:
         """Raise StoreError when the file of this store is gone or another one since it was opened."""
@@ -249,7 +254,7 @@ def open_to_read(url: str) -> Database:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
         database = open_database(url)
-        database.engine.update_execution_options(postgresql_readonly=True)
+        refuse_writes(database.engine)
         return database
 
     path = Path(parsed.database or "").absolute()

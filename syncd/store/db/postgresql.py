@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import select
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from typing import Any
 
 from sqlalchemy import Connection, create_engine, event, make_url, text
 from sqlalchemy.engine import URL, Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InvalidatePoolError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from syncd.errors import StoreError
 
@@ -34,6 +37,7 @@ _PLACES = ("host", "hostaddr", "port", "dbname", "service")
 _PROCESS = text("SELECT pg_backend_pid()")
 _BESIDES = 3
 _PATIENCE_SECONDS = 1.0
+_FRESH_SECONDS = 2.0
 
 
 def make_engine(address: str, read: Callable[[], str]) -> Engine:
@@ -49,7 +53,8 @@ def make_engine(address: str, read: Callable[[], str]) -> Engine:
     arguments = {key: value for key, value in _SESSION.items() if key not in url.query}
     if isinstance(threshold, str):
         arguments[_OF_THE_DRIVER] = int(threshold)
-    engine = create_engine(url, pool_size=3, max_overflow=2, pool_pre_ping=True, connect_args=arguments)
+    engine = create_engine(url, pool_size=3, max_overflow=2, connect_args=arguments)
+    _look_after(engine)
 
     @event.listens_for(engine, "do_connect")
     def sign_in(*event_arguments: Any) -> None:
@@ -68,6 +73,37 @@ def make_engine(address: str, read: Callable[[], str]) -> Engine:
 
     event.listen(engine, "connect", _prepare, insert=True)  # before SQLAlchemy asks anything itself
     return engine
+
+
+def refuse_writes(engine: Engine) -> None:
+    """Have the server refuse whatever would write in a session of this engine, within a transaction and without."""
+
+    @event.listens_for(engine, "connect")
+    def tell(connection: Any, _record: object) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET default_transaction_read_only = on")
+        connection.commit()
+
+
+def _look_after(engine: Engine) -> None:
+    """Have a session that rested for a while asked whether it is still there, before anybody gets it again.
+
+    Asking each time, as SQLAlchemy can, would be a way to the server and back for every statement. One that was used a
+    moment ago is there, or has ended in that moment, which its user has to bear in any case.
+    """
+
+    @event.listens_for(engine, "checkin")
+    def note(_connection: object, record: ConnectionPoolEntry) -> None:
+        record.info["rests since"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def ask(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+        rested = time.monotonic() - record.info.get("rests since", math.inf)
+        if rested > _FRESH_SECONDS:
+            try:
+                engine.dialect.do_ping(connection)
+            except engine.dialect.loaded_dbapi.Error as error:
+                raise InvalidatePoolError from error
 
 
 def _name_database(url: URL) -> str:
