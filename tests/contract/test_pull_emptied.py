@@ -120,29 +120,44 @@ async def test_additions_go_through_while_a_stream_is_held(world: World) -> None
     assert world.portal.picture() == PLACES
 
 
+def disable_all(world: World) -> None:
+    """Let the tenant disable whoever is there."""
+    for user_id, user in list(world.source.users.items()):
+        if user.state == "active":
+            world.source.put_user(user_id, accountEnabled=False)
+
+
+async def grow(world: World) -> dict[str, set[str]]:
+    """Have more people than a small company; return who is where."""
+    for number in range(8, 25):
+        hire(world.source, number)
+    assert (await world.sync("delta")).status == "succeeded"
+    return world.portal.picture()
+
+
 @pytest.mark.both_engines
 @pytest.mark.parametrize("kind", ["delta", "full"])
 async def test_a_tenant_in_which_everybody_is_disabled_is_held_as_a_whole(world: World, kind: str) -> None:
     """Nobody works there any more, says the tenant: as good as an empty list, and nearly always a mistake."""
-    for user_id in world.source.users:
-        world.source.put_user(user_id, accountEnabled=False)
+    before = await grow(world)
+    disable_all(world)
     run = await world.sync(kind)  # type: ignore[arg-type]
     assert (run.status, run.counts["users_emptied"]) == ("held", 1), run.error
     assert "users who are not disabled" in run.error
     for again in ("delta", "full", "delta"):
         assert (await world.sync(again)).status == "held"
-    assert world.portal.picture() == PLACES
+    assert world.portal.picture() == before
     world.source.put_user("u3", accountEnabled=True)
     run = await world.sync("delta")
     assert run.status == "succeeded", run.error
     assert {who for members in world.portal.picture().values() for who in members} == {"u3@x.com"}
-    assert len(world.portal.accounts) == 8
+    assert len(world.portal.accounts) == 25
 
 
 async def test_that_everybody_is_disabled_is_true_when_a_person_says_so(world: World) -> None:
     """Then they leave their places, and what is told of them later holds nothing any more."""
-    for user_id in world.source.users:
-        world.source.put_user(user_id, accountEnabled=False)
+    await grow(world)
+    disable_all(world)
     run = await world.sync("delta")
     assert world.store.decisions.believe_empty(["users"], run.id) == {"users": True}
     assert (await world.sync("delta")).status == "succeeded"
@@ -152,12 +167,20 @@ async def test_that_everybody_is_disabled_is_true_when_a_person_says_so(world: W
     assert (await world.sync("full")).status == "succeeded"
 
 
+async def test_the_few_people_of_a_small_company_may_all_be_disabled(world: World) -> None:
+    """Each of them is said to be, and so many the guard would let pass by default: they leave their places."""
+    disable_all(world)
+    assert (await world.sync("delta")).status == "succeeded"
+    assert not any(world.portal.picture().values())
+
+
 async def test_when_the_last_who_work_are_gone_the_disabled_ones_do_not_make_it_less_empty(world: World) -> None:
     """A shared mailbox that stays is nobody who works there; the others are missing from a list that is counted."""
+    await grow(world)
     world.source.put_user("u0", accountEnabled=False)
     assert (await world.sync("full")).status == "succeeded"
     before = world.portal.picture()
-    for number in range(1, 8):
+    for number in range(1, 25):
         world.source.remove_user(f"u{number}")
     assert (await world.sync("full")).status == "held"
     assert world.portal.picture() == before

@@ -92,7 +92,7 @@ def _look_after(engine: Engine) -> None:
     moment ago is there, or has ended in that moment, which its user has to bear in any case.
     """
 
-    @event.listens_for(engine, "checkin")
+    @event.listens_for(engine, "checkin")  # codespell:ignore checkin
     def note(_connection: object, record: ConnectionPoolEntry) -> None:
         record.info["rests since"] = time.monotonic()
 

@@ -1,24 +1,33 @@
-"""A stream that has no active object left though it had one: held as a whole until a person says that it is true."""
+"""A stream that has no active object left though it had one: held as a whole until a person says that it is true.
+
+Of users, a disabled one is not active, unless the company is small: that all of a few people are disabled may well be
+meant, and is what the tenant states of each of them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, Select, Table, not_, select
+from sqlalchemy import Connection, not_, select
 
 from syncd.model.source import Stream
 from syncd.store.db.markers import EMPTIED, EMPTY_BELIEVED, FULL_PUSH_DUE, save_marker
 from syncd.store.directory.entry import TABLES
 from syncd.store.schema.tables import source_users
 
+_FEW = 20
+"""So many users, deleted ones among them, are a small company: as many removals as the guard lets pass by default."""
+
 _DISABLED = '"accountEnabled":false'
 """As it stands in a row's attributes, and in no text among them: there a quotation mark has a backslash before it."""
 
 
 def has_active(connection: Connection, stream: Stream) -> bool:
-    """Return whether the directory holds any existing object of the stream; of users, one who is not disabled."""
-    return connection.scalar(_SELECT_FIRST[stream]) is not None
+    """Return whether the directory holds any active object of the stream."""
+    if stream == "users" and connection.scalar(_SELECT_MORE) is not None:
+        return connection.scalar(_SELECT_ENABLED) is not None
+    return connection.scalar(_SELECT_EXISTING[stream]) is not None
 
 
 @contextmanager
@@ -37,11 +46,10 @@ def end_emptied(connection: Connection, stream: Stream) -> None:
     save_marker(connection, FULL_PUSH_DUE, "yes")
 
 
-def _select_first(table: Table) -> Select[int]:
-    there = [table.c.key >= 0, table.c.state == "active"]
-    if table is source_users:
-        there.append(not_(table.c.attributes.contains(_DISABLED, autoescape=True)))
-    return select(table.c.key).where(*there).order_by(table.c.key).limit(1)  # by key: the first one found ends it
-
-
-_SELECT_FIRST = {stream: _select_first(table) for stream, table in TABLES.items()}
+# By key, so that the first one that is found ends it.
+_SELECT_EXISTING = {
+    stream: select(table.c.key).where(table.c.key >= 0, table.c.state == "active").order_by(table.c.key).limit(1)
+    for stream, table in TABLES.items()
+}
+_SELECT_ENABLED = _SELECT_EXISTING["users"].where(not_(source_users.c.attributes.contains(_DISABLED, autoescape=True)))
+_SELECT_MORE = select(source_users.c.key).order_by(source_users.c.key).limit(1).offset(_FEW)
