@@ -85,6 +85,23 @@ async def test_a_portal_that_folds_everybody_trips_no_limit(world: World) -> Non
     assert await live(world, str.lower, runs=3) == [43, 0, 0]
 
 
+async def test_names_of_groups_are_spelled_as_well(world: World) -> None:
+    """A group is read with its people after the list of groups: that reading forgets no spelling."""
+    hire(world)
+    world.source.put_group("g", displayName="All OF Us", mailNickname="all@grp")
+    await world.sync("full")
+    written = []
+    for _ in range(4):
+        world.portal.groups = {
+            key: replace(group, name=(group.name or "").lower()) for key, group in world.portal.groups.items()
+        }
+        await world.clock.sleep(86_400)
+        world.portal.writes.clear()
+        assert (await world.sync("full")).status == "succeeded"
+        written.append(len(world.portal.writes))
+    assert written == [1, 0, 0, 0]
+
+
 async def test_a_mistake_in_the_mapping_is_held_in_such_a_portal(world: World) -> None:
     """Other values than those that were written are counted, however alike they are."""
     await hire_many(world)
