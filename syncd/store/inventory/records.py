@@ -216,7 +216,7 @@ class Inventory(StorePart):
 
 
 def _take_over(
-    connection: Connection, table: Table, kind: RecordKind, shown: Mapping[int, Account] | Mapping[int, PortalGroup]
+    connection: Connection, table: Table, kind: RecordKind, shown: Mapping[int, Account | PortalGroup]
 ) -> Counter[str]:
     """Store the fields of records as they are shown, or as we wrote what is only spelled otherwise; return what is."""
     fields = OWN_FIELDS[kind]
