@@ -26,6 +26,7 @@ from tools import (
     reference_reasons,
     reference_sandbox,
     reference_settings,
+    reference_usage,
     reference_web,
 )
 
@@ -44,6 +45,8 @@ MAKERS: Mapping[str, Callable[[Kept], list[str]]] = {
     "errors of the sides": reference_errors.make_table_of_sides,
     "errors of syncd": reference_errors.make_own_table,
     "errors of settings": reference_errors.make_settings_table,
+    "usage": reference_usage.make_usage_table,
+    "said beside results": reference_usage.make_said_table,
     "reasons": reference_reasons.make_table,
     "log events": reference_logs.make_table,
     "metrics": reference_web.make_table,

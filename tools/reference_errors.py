@@ -23,6 +23,8 @@ _SIDES = ("bps", "graph", "http", "mail.py", "webhook.py")
 """What stands between syncd and the two sides; everything else is syncd's own."""
 _CLASSES = {name for name, each in vars(errors).items() if isinstance(each, type) and issubclass(each, Exception)}
 _SETTINGS = {"Absent", "Refused"}
+USAGE = {"UsageError", "BadParameter", "ClickException"}
+"""What the command line refuses with; `tools.reference_usage` lists it."""
 _HEAD = ["| message | error | what to do |", "|---|---|---|"]
 _SETTINGS_HEAD = ["| what is said of the setting | what it says to do | what is behind it |", "|---|---|---|"]
 _LEAST_WORDS = 3
@@ -67,9 +69,9 @@ def _make_table(kept: Mapping[str, str], *, of_sides: bool) -> list[str]:
 def list_sentences() -> dict[tuple[str, bool], set[str]]:
     """Return every sentence, and whether it is about the sides, with the classes that it is raised as."""
     found: dict[tuple[str, bool], set[str]] = {}
-    for module in _read_modules():
+    for module in read_modules():
         for kind, sentence in module.find_raised():
-            if kind not in _SETTINGS and _count_words(sentence) >= _LEAST_WORDS:
+            if kind not in _SETTINGS | USAGE and count_words(sentence) >= _LEAST_WORDS:
                 found.setdefault((sentence, module.room in _SIDES), set()).add(kind)
     return found
 
@@ -78,10 +80,10 @@ def list_sentences() -> dict[tuple[str, bool], set[str]]:
 def list_problems() -> dict[str, set[str]]:
     """Return what is said about single settings, with the ways out that stand beside it."""
     found: dict[str, set[str]] = {}
-    for module in _read_modules():
+    for module in read_modules():
         for what, remedies in module.find_problems():
-            if _count_words(what) >= _LEAST_OF_SETTING:
-                found.setdefault(what, set()).update(each for each in remedies if _count_words(each))
+            if count_words(what) >= _LEAST_OF_SETTING:
+                found.setdefault(what, set()).update(each for each in remedies if count_words(each))
     return found
 
 
@@ -89,18 +91,19 @@ def list_problems() -> dict[str, set[str]]:
 def list_unfound() -> dict[str, set[str]]:
     """Return what errors are made of without words that can be read off, by module: they hand on another's."""
     found: dict[str, set[str]] = {}
-    for module in _read_modules():
+    for module in read_modules():
         for made in module.find_unread():
             found.setdefault(str(module.path.relative_to(_SOURCE)), set()).add(made)
     return found
 
 
-def _count_words(sentence: str) -> int:
+def count_words(sentence: str) -> int:
+    """Return how many fixed words a sentence has."""
     return len(re.findall(r"[^\W\d_]+", sentence))
 
 
 @functools.cache
-def _read_modules() -> tuple[_Module, ...]:
+def read_modules() -> tuple[_Module, ...]:
     paths = [path for path in sorted(_SOURCE.rglob("*.py")) if path.relative_to(_SOURCE).parts[0] != "sandbox"]
     modules = [_Module(path, ast.parse(path.read_text(encoding="utf-8"))) for path in paths]
     own = _find_classes(module.tree for module in modules)
@@ -117,7 +120,7 @@ def _find_classes(trees: Iterable[ast.Module]) -> set[str]:
         for node in ast.walk(tree)
         if isinstance(node, ast.ClassDef)
     ]
-    found = _CLASSES | _SETTINGS
+    found = _CLASSES | _SETTINGS | USAGE
     while more := {name for name, bases in defined if bases & found and name not in found}:
         found = found | more
     return found
@@ -142,15 +145,21 @@ class _Module:
                     yield kind, sentence
                 if kind not in _SETTINGS:
                     for sentence in self._spell_helpers(call.args[0]):
-                        if _count_words(sentence) >= _LEAST_OF_HELPER:
+                        if count_words(sentence) >= _LEAST_OF_HELPER:
                             yield kind, sentence
+
+    def find_said(self) -> Iterator[str]:
+        """Yield what commands say on stderr beside their result."""
+        for function, call in self._iterate_calls():
+            if _name(call.func) == "echo" and any(each.arg == "err" for each in call.keywords):
+                yield from self._spell_all(call.args[0], function)
 
     def find_unread(self) -> Iterator[str]:
         """Yield the texts of errors of which no word can be read off."""
         for function, call in self._iterate_calls():
             if self._find_kinds(call.func, function) and not isinstance(call.args[0], ast.Constant):
                 read = [*self._spell_all(call.args[0], function), *self._spell_helpers(call.args[0])]
-                if not any(map(_count_words, read)):
+                if not any(map(count_words, read)):
                     yield ast.unparse(call.args[0])
 
     def find_problems(self) -> Iterator[tuple[str, list[str]]]:

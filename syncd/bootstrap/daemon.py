@@ -32,14 +32,14 @@ def run_daemon(load_settings: Callable[[], Settings]) -> int:
     from syncd.bootstrap.rule_names import PATIENCE_SECONDS, START_SECONDS, refuse_misnamed
     from syncd.daemon.composition import Composition  # late: no other command needs scheduler or web server
     from syncd.daemon.service import serve
-    from syncd.http import QuietTimes
+    from syncd.http import Shared
     from syncd.web.health import serve_health
 
     tune_process()
     clock = Clock()
     composition = Composition(
         open_store=partial(open_store, create=True),
-        open_sides=partial(open_sides, quiet=QuietTimes()),
+        open_sides=partial(open_sides, shared=Shared()),
         make_runs=make_runs,
         identify_rules=identify_rules,
         count_states=count_states,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from syncd.bps.options import BpsOptions
     from syncd.graph.client import GraphClient
     from syncd.graph.options import GraphOptions
-    from syncd.http import QuietTimes
+    from syncd.http import Shared
 
 
 @asynccontextmanager
@@ -37,22 +37,22 @@ async def open_sides(
     *,
     progress: Progress,
     stopping: Callable[[], bool],
-    quiet: QuietTimes | None = None,
+    shared: Shared | None = None,
 ) -> AsyncIterator[Sides]:
     """Open the connections to both sides, for one run or for many. Opening sends nothing.
 
-    ``quiet`` is what several openings share: a side that asked for a pause has it also when the run that was told is
+    ``shared`` is what several openings share: a side that asked for a pause has it also when the run that was told is
     over.
     """
     from syncd.bps.portal import BpsPortal  # late: commands that only read the store need neither side
     from syncd.graph.source import GraphSource
-    from syncd.http import QuietTimes
+    from syncd.http import Shared
 
     rules = make_rules(settings)
     target = Store(database)
-    quiet = quiet or QuietTimes()
-    portal = BpsPortal(make_bps_options(settings, quiet), clock)
-    async with open_graph(settings, rules, clock, quiet) as client, portal:
+    shared = shared or Shared()
+    portal = BpsPortal(make_bps_options(settings, shared), clock)
+    async with open_graph(settings, rules, clock, shared) as client, portal:
         source = GraphSource(client, clock)
         pull = Pull(source, Store(database), clock=clock, progress=progress, stopping=stopping)
         push = Push(
@@ -68,18 +68,17 @@ async def open_sides(
 
 
 def open_graph(
-    settings: Settings, rules: Rules, clock: Clock, quiet: QuietTimes | None = None
+    settings: Settings, rules: Rules, clock: Clock, shared: Shared | None = None
 ) -> AbstractAsyncContextManager[GraphClient]:
     """Return the authorised client of the tenant, to be opened."""
     from syncd.graph.client import open_client
 
-    return open_client(make_graph_options(settings, rules, quiet), clock)
+    return open_client(make_graph_options(settings, rules, shared), clock)
 
 
-def make_graph_options(settings: Settings, rules: Rules, quiet: QuietTimes | None = None) -> GraphOptions:
+def make_graph_options(settings: Settings, rules: Rules, shared: Shared | None = None) -> GraphOptions:
     """Return how to reach the tenant; nothing is read or sent yet."""
     from syncd.graph.options import GraphOptions
-    from syncd.http import QuietTimes
 
     graph = settings.graph
     return GraphOptions(
@@ -94,14 +93,13 @@ def make_graph_options(settings: Settings, rules: Rules, quiet: QuietTimes | Non
         user_attributes=list_attributes(rules, "user"),
         group_attributes=list_attributes(rules, "group"),
         owners=rules.mapping.owners,
-        quiet=quiet or QuietTimes(),
+        shared=_prepare(settings, shared),
     )
 
 
-def make_bps_options(settings: Settings, quiet: QuietTimes | None = None) -> BpsOptions:
+def make_bps_options(settings: Settings, shared: Shared | None = None) -> BpsOptions:
     """Return how to reach the portal; nothing is read or sent yet."""
     from syncd.bps.options import BpsOptions
-    from syncd.http import QuietTimes
 
     bps = settings.bps
     return BpsOptions(
@@ -115,8 +113,19 @@ def make_bps_options(settings: Settings, quiet: QuietTimes | None = None) -> Bps
         concurrency=_most_requests(bps),
         adaptive=bps.concurrency == "auto",
         members_per_request=bps.members_per_request,
-        quiet=quiet or QuietTimes(),
+        shared=_prepare(settings, shared),
     )
+
+
+def _prepare(settings: Settings, shared: Shared | None) -> Shared:
+    """Return what all clients share, which know the secrets of both sides: neither shows one of the other's."""
+    from syncd.http import Shared
+    from syncd.http.confidential import list_credentials
+
+    shared = shared or Shared()
+    for secret in settings.list_secrets():
+        shared.sent.keep(list_credentials(secret) if "://" in secret else (secret,))
+    return shared
 
 
 def make_apply_options(settings: Settings) -> ApplyOptions:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from syncd.http import QuietTimes
+from syncd.http import Shared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +17,7 @@ class BpsOptions:
     read again; ``credential_setting`` and ``proxy_setting`` are the keys by which these two were set, for what is told.
     ``members_per_request`` bounds one members or owners call (the portal names no limit), ``page_size`` is
     the number of records asked for per page (the portal may give fewer). ``concurrency``: requests under way at most;
-    ``adaptive``: fewer where the portal's answers take longer for more of them. ``quiet``: what earlier connections
+    ``adaptive``: fewer where the portal's answers take longer for more of them. ``shared``: what earlier connections
     were told about waiting.
     """
 
@@ -32,7 +32,7 @@ class BpsOptions:
     adaptive: bool
     members_per_request: int
     page_size: int = 1000
-    quiet: QuietTimes = field(default_factory=QuietTimes)
+    shared: Shared = field(default_factory=Shared)
 
     @property
     def address(self) -> str:

@@ -48,7 +48,7 @@ class BpsPortal:
                 proxy_url=options.proxy_url,
                 concurrency=options.concurrency,
                 adaptive=options.adaptive,
-                quiet=options.quiet,
+                shared=options.shared,
             ),
             clock,
         )

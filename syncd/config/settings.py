@@ -10,6 +10,7 @@ from pydantic import Field
 
 from syncd.config.base import Section
 from syncd.config.mapping import MappingSettings
+from syncd.config.secret import Secret
 from syncd.config.sections import (
     BpsSettings,
     GraphSettings,
@@ -70,6 +71,11 @@ class Settings(Section):
         if isinstance(self.bps_side, Missing):
             raise ConfigError(self.bps_side.problems)
         return self.bps_side
+
+    def list_secrets(self) -> tuple[str, ...]:
+        """Return every secret of these settings, of all sections, as it is now; of addresses as a whole."""
+        sections = [value for _, value in self if isinstance(value, Section)]
+        return tuple(value.reveal() for section in sections for _, value in section if isinstance(value, Secret))
 
     def effective(self) -> dict[str, object]:
         """Return every key with its value in force, ready for JSON, secrets masked; a missing side is None."""

@@ -226,7 +226,7 @@ async def open_client(options: GraphOptions, clock: Clock) -> AsyncIterator[Grap
         size_limit=_ANSWER_BYTES,
         # A mirror can wait: under throttling, people's own work goes first (throttling limits, request headers).
         headers={"x-ms-throttle-priority": "low"},
-        quiet=options.quiet,
+        shared=options.shared,
     )
     async with HttpClient("Microsoft Graph", door_options, clock) as door:
         yield GraphClient(door, TokenSource(options, clock), options=options, clock=clock)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from syncd.graph.credentials import Credential
-from syncd.http import QuietTimes
+from syncd.http import Shared
 from syncd.model.attributes import IDENTIFIERS, merge_spellings, spell_attribute
 from syncd.model.kinds import RecordKind
 from syncd.model.source import Stream
@@ -39,7 +39,7 @@ class GraphOptions:
     empty with a managed identity, which needs neither it nor the tenant. ``ca_file`` adds to the authorities of the
     system. The attributes are those that mapping and scope use, nested ones with dots; what syncd itself needs
     (USER_ATTRIBUTES, GROUP_ATTRIBUTES) need not be named. ``owners``: the owners of groups are read and tracked too.
-    ``proxy_setting``: the key by which the proxy was set. ``quiet``: what earlier clients were told about waiting.
+    ``proxy_setting``: the key by which the proxy was set. ``shared``: what earlier clients were told about waiting.
     """
 
     tenant_id: str
@@ -54,7 +54,7 @@ class GraphOptions:
     owners: bool
     concurrency: int = 16
     proxy_setting: str = "graph.proxy_url"
-    quiet: QuietTimes = field(default_factory=QuietTimes)
+    shared: Shared = field(default_factory=Shared)
 
 
 def list_attributes(options: GraphOptions, stream: Stream) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from syncd.http.answer import (
 )
 from syncd.http.client import Classify, ErrorReader, HttpClient, hurried_retries, stop_logging_retries
 from syncd.http.concurrency import MOST_REQUESTS
-from syncd.http.options import HttpOptions, QuietTimes, RetryPolicy, Traffic
+from syncd.http.options import HttpOptions, RetryPolicy, Shared, Traffic
 from syncd.http.times import read_date
 from syncd.http.trust import load_ssl_context
 
@@ -24,9 +24,9 @@ __all__ = [
     "ErrorReader",
     "HttpClient",
     "HttpOptions",
-    "QuietTimes",
     "Response",
     "RetryPolicy",
+    "Shared",
     "Told",
     "Traffic",
     "excerpt",

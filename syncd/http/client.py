@@ -36,8 +36,6 @@ _HEADERS = 512
 """So many header lines at most."""
 _TEXT_BYTES, _JSON_BYTES = 64 << 10, 1 << 20
 """What is read of an error answer: of a page its beginning, and of JSON as much as a page of a list may have."""
-_REMEMBERED = 16
-"""So many texts that were sent in confidence last: one who repeats them may be late."""
 _BYTE_ORDER_MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _PROXY_HEADERS = ("X-Squid-Error", "Proxy-Status", "Proxy-Authenticate")
 """Signs of an answer by a forward proxy itself (the second by RFC 9209)."""
@@ -83,14 +81,14 @@ class HttpClient:
         self.times = Times(clock)
         self._options = options
         self._clock = clock
-        self._quiet = options.quiet.until
+        self._quiet = options.shared.until
         self._session: aiohttp.ClientSession | None = None
         self._limit = TimeLimit(options.answer_timeout)
         self._admission: Admission | None = None
         self._sign_in = _make_sign_in(options.proxy_url)
         self._large = asyncio.Lock()
-        self._sent: dict[str, None] = {}
-        self._confidential = Confidential(list_credentials(options.proxy_url))
+        self._sent = options.shared.sent
+        self._sent.keep(list_credentials(options.proxy_url))
         self._troubled = False
         self._no_word_before = float("-inf")
         self._log = structlog.get_logger("syncd.http")
@@ -98,7 +96,7 @@ class HttpClient:
     @property
     def confidential(self) -> Confidential:
         """What was sent and must not be repeated."""
-        return self._confidential
+        return self._sent.confidential
 
     async def __aenter__(self) -> Self:
         context = await asyncio.to_thread(load_ssl_context, self._options.ca_file)
@@ -236,16 +234,11 @@ class HttpClient:
     def _remember(self, headers: Mapping[str, str] | None, secrets: Sequence[str]) -> None:
         """Note what must not be repeated by anybody who answers from now on."""
         token = headers.get("Authorization", "").partition(" ")[2] if headers else ""
-        for text in (token, *secrets):
-            if text and text not in self._sent:
-                self._sent[text] = None
-                for old in list(self._sent)[:-_REMEMBERED]:
-                    del self._sent[old]
-                self._confidential = Confidential((*self._sent, *list_credentials(self._options.proxy_url)))
+        self._sent.remember((token, *secrets))
 
     def _complete(self, response: Response, method: str, url: URL) -> Response:
         """Return the answer as it is read: as UTF-8, with what was asked, and an error without what was sent."""
-        body, headers, hidden = _read_text(response.body), response.headers, self._confidential
+        body, headers, hidden = _read_text(response.body), response.headers, self.confidential
         if response.status >= 300:
             body = hidden.mask_bytes(body[: _JSON_BYTES if body.lstrip()[:1] == b"{" else _TEXT_BYTES])
             headers = CIMultiDict((name, hidden.mask(value)) for name, value in headers.items())
@@ -299,7 +292,7 @@ class HttpClient:
             return await self._exchange(method, url, headers, body)
         if self._admission is None:
             host = _name_host(url)
-            limit = self._options.quiet.borne.setdefault(host, ConcurrencyLimit(self._options.concurrency))
+            limit = self._options.shared.borne.setdefault(host, ConcurrencyLimit(self._options.concurrency))
             self._admission = Admission(limit)
         async with self._admission.place((method, kind), self._clock) as answered:
             response = await self._exchange(method, url, headers, body)

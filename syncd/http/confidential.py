@@ -24,6 +24,8 @@ MOST_TOKEN_CHARACTERS = 100_000
 """A longer token is none: no server takes it in a header, and every part of it would have to be known by heart."""
 _LONG = 4096
 """Of what is longer, such as a token of many claims, every tenth run is known, and what stands around it is masked."""
+_REMEMBERED = 24
+"""So many texts that were sent in confidence last: one who repeats them may be late."""
 _ROUNDS = 3
 """So many layers of escapes are undone."""
 _ESCAPE = re.compile(
@@ -88,6 +90,33 @@ class Confidential:
                 if folded[start : start + _RUN] in parts
             ]
         return found
+
+
+class Sent:
+    """What several clients have sent in confidence, the last of it, and what they must never show from the beginning.
+
+    A gateway before both sides, or a setting that went to the wrong one, brings a text of one side back from the other.
+    """
+
+    def __init__(self, always: Iterable[str] = ()) -> None:
+        self._always = tuple(always)
+        self._last: dict[str, None] = {}
+        self.confidential = Confidential(self._always)
+
+    def keep(self, texts: Iterable[str]) -> None:
+        """Know these texts for good."""
+        if more := tuple(text for text in texts if text and text not in self._always):
+            self._always += more
+            self.confidential = Confidential((*self._always, *self._last))
+
+    def remember(self, texts: Iterable[str]) -> None:
+        """Know these texts until many others were sent."""
+        for text in texts:
+            if text and text not in self._last and text not in self._always:
+                self._last[text] = None
+                for old in list(self._last)[:-_REMEMBERED]:
+                    del self._last[old]
+                self.confidential = Confidential((*self._always, *self._last))
 
 
 NOTHING = Confidential()

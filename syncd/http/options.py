@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from syncd.http.concurrency import ConcurrencyLimit
+from syncd.http.confidential import Sent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,14 +38,15 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True)
-class QuietTimes:
-    """Until when (monotonic seconds) each host wants no request, and how many it bears at once.
+class Shared:
+    """What the clients of one process know in common, whichever of them was told, found it out or sent it.
 
-    Clients that share it also share what one was told or found out.
+    Until when (monotonic seconds) each host wants no request, how many it bears at once, what was sent in confidence.
     """
 
     until: dict[str, float] = field(default_factory=dict)
     borne: dict[str, ConcurrencyLimit] = field(default_factory=dict)
+    sent: Sent = field(default_factory=Sent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,4 +70,4 @@ class HttpOptions:
     size_limit: int = 64 << 20
     most_values: int = 4_000_000
     headers: Mapping[str, str] = field(default_factory=dict)
-    quiet: QuietTimes = field(default_factory=QuietTimes)
+    shared: Shared = field(default_factory=Shared)

@@ -36,7 +36,7 @@ LIST_FIELDS = frozenset(name for fields in OBJECTS.values() for name, kind in fi
 
 _ON_PREMISES = "onPremisesExtensionAttributes"
 _DIRECTORY_EXTENSION = re.compile(r"extension_[0-9a-f]{32}_\w+", re.ASCII | re.IGNORECASE)
-_NEAR = 0.8
+_NEAR, _NEAR_SHORT = 0.8, 0.7
 
 
 def _fold(names: Iterable[str]) -> dict[str, str]:
@@ -45,6 +45,7 @@ def _fold(names: Iterable[str]) -> dict[str, str]:
 
 _SPELLINGS = {entity: _fold(properties) for entity, properties in PROPERTIES.items()}
 _FIELD_SPELLINGS = {type_name: _fold(fields) for type_name, fields in OBJECTS.items()}
+_FIELDS = frozenset(name for fields in OBJECTS.values() for name in fields)
 _UNTRACKED = {entity: _fold(names) for entity, names in UNTRACKED.items()}
 _UNTOLD = {entity: _fold(names) for entity, names in UNTOLD.items()}
 _RELATIONS = _fold(name for names in RELATIONS.values() for name in names)
@@ -112,7 +113,7 @@ def find_attribute_problem(entity: RecordKind, path: Sequence[str]) -> Problem |
             "write extension_APPID_NAME, APPID being the 32 hexadecimal digits of the owning application's client id",
         )
     if folded not in _SPELLINGS[entity]:
-        return _judge_unknown(entity, head)
+        return _judge_unknown(entity, head, inner)
     return _judge_inner(entity, [spell_attribute(entity, head), *inner])
 
 
@@ -163,7 +164,17 @@ def _walk(entity: RecordKind, path: Sequence[str]) -> tuple[Path, Kind | None]:
     return tuple(spelled), kind
 
 
-def _judge_unknown(entity: RecordKind, name: str) -> Problem | None:
+def _judge_unknown(entity: RecordKind, name: str, inner: Sequence[str] = ()) -> Problem | None:
+    """Judge a name that the table does not know; ``inner``: what is looked at inside of it.
+
+    Newer properties are left to Graph. What would hold a property of the whole is none: it is the object, misspelt.
+    """
+    meant = spell_attribute(entity, inner[0]) if inner else ""
+    if (meant in PROPERTIES[entity] and meant not in _FIELDS) or (
+        inner and find_near(name, ("user", "group"), cutoff=_NEAR_SHORT)
+    ):
+        what = f"uses {name}, which is no property with {inner[0]} in it"
+        return what, f"did you mean {meant if meant in PROPERTIES[entity] else f'{entity}.{inner[0]}'}?"
     other: RecordKind = "group" if entity == "user" else "user"
     folded = name.casefold()
     if folded in _SPELLINGS[other]:

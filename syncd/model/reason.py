@@ -60,6 +60,8 @@ class Cause(StrEnum):
     PORTAL_HAD_IT = "portal_had_it"
     RETURNS = "returns"
     """It brings back a state that our own outcomes of the last days hold, so that no guard counts it."""
+    RESPELLED = "respelled"
+    """It writes once more what the portal shows in a spelling of its own, so that no guard counts it."""
     LEFT = "left"
     PUT_IN_BY_HAND = "put_in_by_hand"
     UNKNOWN_MEMBER = "unknown_member"

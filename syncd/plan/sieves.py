@@ -167,7 +167,7 @@ def stop_excess(holds: Iterable[Hold]) -> tuple[Stop, ...]:
 
 
 def _hold(hold: Hold) -> tuple[Stop, ...]:
-    reason, but = say(Cause.GUARD, breach=hold.reason), (Cause.COMPLETES_CREATION, Cause.RETURNS)
+    reason, but = say(Cause.GUARD, breach=hold.reason), (Cause.COMPLETES_CREATION, Cause.RETURNS, Cause.RESPELLED)
     match hold.action:
         case "update":
             renames = Selection(actions=("create",), causes=(Cause.RENAMED,))

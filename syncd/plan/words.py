@@ -45,6 +45,7 @@ SENTENCES: dict[Cause, str] = {
     Cause.INHERITED: "given by hand to the former owner of the account",
     Cause.PORTAL_HAD_IT: "the portal had this record before us",
     Cause.RETURNS: "returns to the state before run {run}",
+    Cause.RESPELLED: "the portal shows what was written in a spelling of its own",
     Cause.LEFT: "not {what} in the tenant",
     Cause.PUT_IN_BY_HAND: "put in by hand",
     Cause.UNKNOWN_MEMBER: "nobody in the tenant goes by this BPS id",

@@ -86,7 +86,10 @@ def pass_complete(
     returned: Mapping[int, int] = {}
     if decisions and not moment.doubt and any(hold.action in ("unlink", "revoke", "update") for hold in holds):
         returned = store.plans.mark_returns(run_id, since=moment.now - RETURN_WITHIN)
-    if returned:
+    respelled = 0
+    if decisions and any(hold.action == "update" for hold in holds):
+        respelled = store.plans.mark_respelled(run_id)
+    if returned or respelled:
         counts, holds = _weigh(store, run_id, limits, now=moment.earliest)
     stops.stop(run_id, sieves.stop_excess(holds))
     if any(action == "delete" for action, _ in counts):

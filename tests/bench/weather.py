@@ -12,6 +12,14 @@ from syncd.sandbox.wire.faults import Fault
 PAGE = b"<!DOCTYPE html><html><head><title>Blocked</title></head><body><h1>Request rejected</h1>id 4711</body></html>"
 STATUSES = (200, 400, 401, 403, 404, 405, 410, 429, 451, 500, 501, 502, 503, 504, 520)
 
+_OF_GATEWAYS = (
+    b'{"error":"Forbidden"}',
+    b'{"message":"Unauthorized"}',
+    b'{"error":{"code":403}}',
+    b'{"error":{"code":"403","message":"Blocked by policy"}}',
+    b'{"error":{"code":"Forbidden","message":"Blocked by policy"}}',
+)
+_WAITS = ("3", "40", "900", "Wed, 01 Jan 2098 00:00:00 GMT", "soon")
 Weather = Callable[[Sandbox, str, random.Random], None]
 
 
@@ -24,7 +32,7 @@ def _page(sandbox: Sandbox, side: str, chance: random.Random) -> None:
 
 
 def _speak_json(sandbox: Sandbox, side: str, chance: random.Random) -> None:
-    body = chance.choice((b'{"error":"Forbidden"}', b'{"message":"Unauthorized"}', b'{"error":{"code":403}}'))
+    body = chance.choice(_OF_GATEWAYS)
     status = chance.choice((400, 401, 403, 405))
     sandbox.book.revoke_all()
     _plan(sandbox, "status", side, status=status, body=body)
@@ -86,6 +94,30 @@ def _forget_tokens(sandbox: Sandbox, _side: str, _chance: random.Random) -> None
     sandbox.book.revoke_all()
 
 
+def _repeat(sandbox: Sandbox, side: str, chance: random.Random) -> None:
+    _plan(sandbox, "echo", side, status=chance.choice((400, 403, 502)), content_type="text/html", body=PAGE)
+
+
+def _answer_writes(sandbox: Sandbox, _side: str, _chance: random.Random) -> None:
+    _plan(sandbox, "replace", "portal", method="POST|PATCH|DELETE", status=200, body=PAGE, content_type="text/html")
+
+
+def _wait_long(sandbox: Sandbox, side: str, chance: random.Random) -> None:
+    _plan(sandbox, "status", side, status=chance.choice((429, 503)), headers={"Retry-After": chance.choice(_WAITS)})
+
+
+def _show_old(sandbox: Sandbox, _side: str, _chance: random.Random) -> None:
+    sandbox.replicas.freeze()
+
+
+def _refuse_counts(sandbox: Sandbox, _side: str, chance: random.Random) -> None:
+    sandbox.tenant_knobs.count_status = chance.choice((400, 503))
+
+
+def _tell_other_time(sandbox: Sandbox, _side: str, chance: random.Random) -> None:
+    sandbox.tenant_knobs.clock_ahead = chance.choice((-7200.0, 7200.0))
+
+
 WEATHERS: Mapping[str, Weather] = {
     "a web page with any status": _page,
     "JSON of its own": _speak_json,
@@ -106,6 +138,12 @@ WEATHERS: Mapping[str, Weather] = {
     "next to no budget": _leave_no_budget,
     "empty pages": _empty_pages,
     "links elsewhere": lambda sandbox, *_: _plan(sandbox, "links", "graph", link="foreign"),
+    "a page that repeats the request": _repeat,
+    "writes that are answered with a page": _answer_writes,
+    "a wait that is asked for": _wait_long,
+    "lists of an hour ago": _show_old,
+    "counts that are refused": _refuse_counts,
+    "another time": _tell_other_time,
     "an error page without an end": lambda sandbox, side, _: _plan(sandbox, "endless", side, status=502, size=1 << 16),
 }
 
@@ -124,3 +162,5 @@ def clear(sandbox: Sandbox) -> None:
     sandbox.faults.clear()
     sandbox.portal_knobs.spelling = "as sent"
     sandbox.tenant_knobs.resource_units_per_10s, sandbox.tenant_knobs.endless_rounds = 0, False
+    sandbox.tenant_knobs.count_status, sandbox.tenant_knobs.clock_ahead = 0, 0.0
+    sandbox.replicas.thaw()

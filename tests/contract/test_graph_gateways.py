@@ -60,7 +60,16 @@ def page(status: int, body: Any = PAGE.body, **headers: str) -> Answer:
         *(
             (status, body)
             for status in (400, 402, 403, 405, 406, 409, 413, 415, 418, 451, 501)
-            for body in (PAGE.body, b"denied", {"message": "Forbidden"}, {"error": "blocked"})
+            for body in (
+                PAGE.body,
+                b"denied",
+                {"message": "Forbidden"},
+                {"error": "blocked"},
+                {"error": {"code": str(status), "message": "Blocked by policy"}},
+                {"error": {"code": "Forbidden", "message": "Blocked by policy"}},
+                {"error": {"code": "Method Not Allowed"}},
+                {"error": {"code": ""}},
+            )
         ),
     ],
 )
@@ -80,6 +89,29 @@ async def test_words_that_are_not_graphs_own_cost_no_link_and_accuse_nobody(
 async def test_graphs_own_refusals_mean_what_they_meant(graph: FakeGraph, source: GraphSource) -> None:
     """In its envelope they are believed, and a bare 410 still resets a link."""
     graph.queue(*[error(403, "Authorization_RequestDenied", "Insufficient privileges")] * 2)
+    with pytest.raises(Forbidden, match=r"User\.Read\.All"):
+        await source.fetch_page("users", None)
+
+
+@pytest.mark.parametrize(
+    ("code", "marks"),
+    [
+        ("Authorization_RequestDenied", {}),
+        ("accessDenied", {}),
+        ("Forbidden", {"request-id": "4711"}),
+        ("", {"request-id": "4711"}),
+        ("-1, Microsoft.Exception", {"x-ms-ags-diagnostic": "{}"}),
+    ],
+)
+async def test_a_code_of_graphs_or_its_marks_tell_its_envelope(
+    graph: FakeGraph, source: GraphSource, code: str, marks: dict[str, str]
+) -> None:
+    """Its codes are words that say more than a status; whatever bears the id of its request is Graph's as well."""
+    graph.queue(*[Answer(403, {"error": {"code": code, "message": "no"}}, marks)] * 2)
+    with pytest.raises(Forbidden, match=r"User\.Read\.All"):
+        await source.fetch_page("users", None)
+    inner = {"date": "2026-12-01", "request-id": "4711"}
+    graph.queue(*[Answer(403, {"error": {"code": "Forbidden", "message": "no", "innerError": inner}})] * 2)
     with pytest.raises(Forbidden, match=r"User\.Read\.All"):
         await source.fetch_page("users", None)
 

@@ -52,6 +52,15 @@ def hire(world: World) -> None:
         world.source.link("g", name)
 
 
+async def hire_many(world: World) -> None:
+    """Let forty more begin, under a limit for updates."""
+    world.rules = replace(world.rules, limits=replace(world.rules.limits, max_update_percent=60.0))
+    hire(world)
+    for number in range(40):
+        world.source.put_user(f"u{number}", userPrincipalName=f"u{number}@x.com", displayName=f"Una {number}")
+    await world.sync("full")
+
+
 @pytest.mark.parametrize(
     "spell",
     [lambda text: " ".join(text.split()), str.lower, lambda text: text[:20].rstrip()],
@@ -68,6 +77,40 @@ async def test_a_spelling_that_comes_back_twice_is_what_we_wrote(world: World, s
     await world.sync("delta")
     assert world.portal.accounts["ann@x.com"].job_title == f"Former  {LONG}"
     assert await live(world, spell, runs=3) == [1, 0, 0]
+
+
+async def test_a_portal_that_folds_everybody_trips_no_limit(world: World) -> None:
+    """Of many people, too: what is wanted is what was written, so that it is no mistake in the mapping."""
+    await hire_many(world)
+    assert await live(world, str.lower, runs=3) == [43, 0, 0]
+
+
+async def test_names_of_groups_are_spelled_as_well(world: World) -> None:
+    """A group is read with its people after the list of groups: that reading forgets no spelling."""
+    hire(world)
+    world.source.put_group("g", displayName="All OF Us", mailNickname="all@grp")
+    await world.sync("full")
+    written = []
+    for _ in range(4):
+        world.portal.groups = {
+            key: replace(group, name=(group.name or "").lower()) for key, group in world.portal.groups.items()
+        }
+        await world.clock.sleep(86_400)
+        world.portal.writes.clear()
+        assert (await world.sync("full")).status == "succeeded"
+        written.append(len(world.portal.writes))
+    assert written == [1, 0, 0, 0]
+
+
+async def test_a_mistake_in_the_mapping_is_held_in_such_a_portal(world: World) -> None:
+    """Other values than those that were written are counted, however alike they are."""
+    await hire_many(world)
+    keep_as(world, str.lower)
+    for number in range(40):
+        world.source.put_user(f"u{number}", displayName=f"UNA {number}")
+    world.portal.writes.clear()
+    run = await world.sync("full")
+    assert (run.status, run.counts["held"], count_written(world)) == ("held", 40, 3)
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])

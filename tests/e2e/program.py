@@ -53,6 +53,8 @@ class Program:
 
     directory: Path
     environment: dict[str, str] = field(default_factory=dict)
+    tree: Path = ROOT
+    """The source that runs; another one than today's is never preloaded."""
 
     @classmethod
     def connected(cls, sandbox: Sandbox, directory: Path, *, fresh: bool = False) -> Self:
@@ -134,11 +136,13 @@ class Program:
         command = next((argument for argument in arguments if not argument.startswith("-")), "")
         known = command in _begun
         _begun.add(command)
-        return known and all(name.startswith(_COMMON) for name in (*self.environment, *environment))
+        return (
+            known and self.tree == ROOT and all(name.startswith(_COMMON) for name in (*self.environment, *environment))
+        )
 
     def _environ(self, more: Mapping[str, str]) -> dict[str, str]:
         machine = {name: value for name, value in os.environ.items() if not name.startswith("SYNCD_")}
-        return {**machine, "PYTHONPATH": str(ROOT), "COLUMNS": "160", **self.environment, **more}
+        return {**machine, "PYTHONPATH": str(self.tree), "COLUMNS": "160", **self.environment, **more}
 
 
 def _read_terminal(master: int) -> str:

@@ -79,6 +79,23 @@ async def test_sides_that_repeat_what_they_are_sent(tmp_path: Path, shape: str) 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("side", ["graph", "login", "portal"])
+async def test_a_side_that_knows_the_secret_of_the_other_one(tmp_path: Path, side: str) -> None:
+    """Somebody has mixed them up, or one gateway stands before both: nobody's secret or token is shown."""
+    async with Sandbox(SandboxOptions(users=12, groups=2, memberships=20), tmp_path) as sandbox:
+        syncd = Program.connected(sandbox, tmp_path)
+        assert (await syncd("sync", "full")).code == 0
+        secrets = [sandbox.client_secret, sandbox.portal_client_secret]
+        said = " ".join(f"{each} {quote(each, safe='')}" for each in secrets).encode()
+        for status, path in ((400, ""), (403, "users")):
+            sandbox.faults.clear()
+            sandbox.faults.add(Fault("status", side, path=path, count=-1, status=status, body=said))
+            ended = [await syncd("sync", "full"), await syncd("check", "--json"), await syncd("runs", "--json")]
+            search(secrets, tmp_path, *ended)
+        assert MASK in ended[0].stdout + ended[1].stdout + ended[2].stdout
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("status", ["407 Proxy Authentication Required", "403 Forbidden"])
 async def test_a_proxy_that_refuses_is_told_without_its_password(tmp_path: Path, status: str) -> None:
     """By one sentence with the setting, at once, in the run, in the list of runs and in the check."""

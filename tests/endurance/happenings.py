@@ -27,7 +27,7 @@ from syncd.config import Listen
 from syncd.daemon.composition import Composition
 from syncd.daemon.service import Service
 from syncd.daemon.state import DaemonState
-from syncd.http import QuietTimes
+from syncd.http import Shared
 from syncd.sandbox.server import Sandbox
 from syncd.sandbox.tenant.events import live
 from syncd.sandbox.wire.faults import Fault
@@ -171,7 +171,7 @@ class Life:
     def _compose(self) -> Composition:
         return Composition(
             open_store=partial(open_store, create=True, compiled=self.compiled),
-            open_sides=partial(open_sides, quiet=QuietTimes()),
+            open_sides=partial(open_sides, shared=Shared()),
             make_runs=make_runs,
             identify_rules=identify_rules,
             count_states=count_states,

@@ -28,7 +28,7 @@ from syncd.clock import Clock
 from syncd.config import Secret, Settings
 from syncd.daemon.shared import DaemonContext
 from syncd.graph.credentials import ClientCertificate, ClientSecret, FederatedToken, ManagedIdentity
-from syncd.http import QuietTimes
+from syncd.http import Shared
 from syncd.plan.cel.expressions import Expression
 from syncd.plan.rules import FieldRule
 from syncd.store.db.database import Database
@@ -214,7 +214,7 @@ def _describe_log(text: str) -> str:
 def _take_apart(path: str, value: object) -> Iterator[tuple[str, object]]:
     """Yield the leaves of a value; what must be called for its value is called, and what is shared is left out."""
     match value:
-        case QuietTimes():
+        case Shared():
             return
         case Expression():
             yield path, value.text

@@ -6,18 +6,18 @@ from dataclasses import replace
 
 from syncd.bootstrap.rules import list_attributes
 from syncd.bootstrap.sides import find_portal_address, make_bps_options, make_graph_options
-from syncd.http import QuietTimes
+from syncd.http import Shared
 from syncd.plan.rules import FieldRule
 from tests.fakes.rules import make_default_settings, make_rules
 
 
 def test_a_pause_that_a_side_asked_for_is_shared_by_all_openings() -> None:
     """What is handed over is what the options hold; otherwise each opening has its own."""
-    settings, rules, quiet = make_default_settings(), make_rules(), QuietTimes()
-    assert make_graph_options(settings, rules, quiet).quiet is quiet
-    assert make_bps_options(settings, quiet).quiet is quiet
-    alone = [make_graph_options(settings, rules).quiet, make_bps_options(settings).quiet]
-    assert all(isinstance(each, QuietTimes) and each is not quiet for each in alone)
+    settings, rules, shared = make_default_settings(), make_rules(), Shared()
+    assert make_graph_options(settings, rules, shared).shared is shared
+    assert make_bps_options(settings, shared).shared is shared
+    alone = [make_graph_options(settings, rules).shared, make_bps_options(settings).shared]
+    assert all(isinstance(each, Shared) and each is not shared for each in alone)
     assert alone[0] is not alone[1]
 
 

@@ -93,6 +93,13 @@ def test_a_mapping_value_is_an_attribute_a_list_or_an_expression(
         ("USER__JOB_TITLE", "customSecurityAttributes", "user.customSecurityAttributes.SET.NAME"),
         ("USER__JOB_TITLE", "mail.address", "looks at address in mail, which is a text"),
         ("USER__JOB_TITLE", "User.mail", "did you mean user?"),
+        ("USER__JOB_TITLE", "usr.jobTitle", "uses usr, which is no property with jobTitle in it"),
+        ("USER__JOB_TITLE", "usr.jobTitle", "did you mean jobTitle?"),
+        ("USER__JOB_TITLE", "users.JOBTITLE", "did you mean jobTitle?"),
+        ("USER__JOB_TITLE", "person.jobTitle", "did you mean jobTitle?"),
+        ("USER__JOB_TITLE", '["usr.mobilePhone"]', "did you mean mobilePhone?"),
+        ("USER__JOB_TITLE", "usr.costCentre", "did you mean user.costCentre?"),
+        ("GROUP__NAME", "grp.mailNickname", "did you mean mailNickname?"),
         ("USER__JOB_TITLE", "securityEnabled", "which groups have and users have not"),
         ("GROUP__EMAIL", "team", "is a relation and no attribute"),
         ("USER__JOB_TITLE", "user.jobTitle.upper()", "did you mean upperAscii()?"),
@@ -106,6 +113,12 @@ def test_a_mapping_that_could_not_be_followed_is_refused(key: str, text: str, hi
 
     assert f"mapping.{key.lower().replace('__', '.')}: " in problem
     assert hint in problem
+
+
+def test_a_property_of_tomorrow_is_left_to_graph() -> None:
+    """What the table does not know may have parts; only what belongs to the whole person cannot be one of them."""
+    for text in ("carbonFootprint.total", "newThing.displayName", "carbonFootprint"):
+        assert load({"SYNCD_MAPPING__USER__JOB_TITLE": text}).mapping.user.job_title == AttributeRule((text,))
 
 
 def test_an_attribute_name_within_a_text_is_no_use_of_it() -> None:

@@ -34,9 +34,9 @@ from syncd.errors import (
 from syncd.http import (
     HttpClient,
     HttpOptions,
-    QuietTimes,
     Response,
     RetryPolicy,
+    Shared,
     Told,
     excerpt,
     make_error,
@@ -280,7 +280,7 @@ async def test_a_retry_after_beyond_the_patience_is_not_waited_for(server: Scrip
 
 async def test_a_pause_that_was_asked_for_outlives_the_door(server: Scripted) -> None:
     """The next run opens doors of its own: it waits for the rest of the time, and only for the same host."""
-    clock, options = LoopClock(), HttpOptions(quiet=QuietTimes())
+    clock, options = LoopClock(), HttpOptions(shared=Shared())
     server.answers = [status(429, Retry_After="30")]
     async with HttpClient("it", options, clock) as first:
         with pytest.raises(Throttled):
@@ -288,12 +288,12 @@ async def test_a_pause_that_was_asked_for_outlives_the_door(server: Scripted) ->
     async with HttpClient("it", options, clock) as second:
         await second.send("GET", server.url)
     assert server.asked_at[1] - server.asked_at[0] >= 29
-    assert options.quiet.until == {}
+    assert options.shared.until == {}
 
 
 async def test_a_pause_of_a_year_is_asked_about_again_within_the_hour(server: Scripted) -> None:
     """A gateway with a wrong clock must not silence a daemon until somebody restarts it."""
-    clock, options = LoopClock(), HttpOptions(quiet=QuietTimes())
+    clock, options = LoopClock(), HttpOptions(shared=Shared())
     server.answers = [status(429, Retry_After="31536000")]
     async with HttpClient("it", options, clock) as door:
         with pytest.raises(Throttled):

@@ -542,7 +542,7 @@ MADE_OF_SETTINGS = (
 )
 
 NO_SETTINGS = {
-    *("BpsOptions.page_size", "BpsOptions.quiet", "GraphOptions.concurrency", "GraphOptions.quiet"),
+    *("BpsOptions.page_size", "BpsOptions.shared", "GraphOptions.concurrency", "GraphOptions.shared"),
     *("BpsOptions.credential_setting", "BpsOptions.proxy_setting", "GraphOptions.proxy_setting", "MailOptions.setting"),
 }
 """Options that no key of the configuration decides about, or that name the key: these may have defaults."""

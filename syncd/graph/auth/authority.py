@@ -6,7 +6,7 @@ from syncd.clock import Clock
 from syncd.errors import Unavailable
 from syncd.graph.auth.login_errors import SIDE, explain_no_tenant, explain_refusal
 from syncd.graph.options import GraphOptions
-from syncd.http import HttpClient, HttpOptions, Response, is_json_object, is_web_page, read_page, say
+from syncd.http import HttpClient, HttpOptions, Response, Shared, is_json_object, is_web_page, read_page, say
 from syncd.http.answer import make_redirected
 
 _CONNECT_SECONDS = 15.0
@@ -26,6 +26,7 @@ def open_authority(options: GraphOptions, clock: Clock) -> HttpClient:
         connect_timeout=_CONNECT_SECONDS,
         answer_timeout=_ANSWER_SECONDS,
         size_limit=_ANSWER_BYTES,
+        shared=Shared(sent=options.shared.sent),
     )
     return HttpClient(SIDE, limits, clock)
 

@@ -15,6 +15,7 @@ from syncd.http import (
     HttpClient,
     HttpOptions,
     Response,
+    Shared,
     Told,
     is_json_object,
     parse_retry_after,
@@ -46,6 +47,7 @@ def open_platform(options: GraphOptions, clock: Clock) -> HttpClient:
         connect_timeout=_CONNECT_SECONDS,
         answer_timeout=_ANSWER_SECONDS,
         size_limit=_ANSWER_BYTES,
+        shared=Shared(sent=options.shared.sent),
     )
     return HttpClient(_NAME, limits, clock)
 

@@ -8,7 +8,10 @@ of ``users/delta``); being refused, throttled or unreachable says nothing about 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, replace
+from http import HTTPStatus
+from typing import Any
 
 import msgspec
 
@@ -39,6 +42,12 @@ _BARE = frozenset({404, 410, 424})
 """Statuses that Graph was seen to send, or is documented with, without words of its own."""
 _GATEWAYS = frozenset({403, 406, 413, 415})
 """With these a gateway refuses a method, a kind of body or its size; where there is another way it is taken."""
+_WORD = re.compile(r"[A-Za-z][\w.-]*")
+_PHRASES = frozenset(
+    re.sub(r"\W", "", HTTPStatus(status).phrase).lower()
+    for status in (401, 402, 403, 405, 406, 407, 409, 413, 414, 415, 418, 431, 451)
+)
+"""What a gateway calls its own refusals: the words of the status. Graph's codes say more, or bear its marks."""
 _TELLS_NOTHING = frozenset({401, 403, 408, 423, 424, 425, 429})
 
 
@@ -72,13 +81,27 @@ def read_error(response: Response) -> Told:
     """Return what the error envelope says; a body without one is none of Graph's words, and is quoted as what it is."""
     body = read_json_object(response.body)
     envelope = body.get("error")
-    if isinstance(envelope, dict) and isinstance(envelope.get("code"), str):
+    if isinstance(envelope, dict) and _is_graphs(response, envelope):
         message = envelope.get("message")
         return make_told(response, code=envelope["code"], words=message if isinstance(message, str) else "")
     if _has_page(response):
         return Told(own=True)
     told = read_page(response)
     return replace(told, own=True) if wants_bearer(response) else told
+
+
+def _is_graphs(response: Response, envelope: Mapping[str, Any]) -> bool:
+    """Tell whether an envelope is Graph's, and not one that a gateway has put its own status into.
+
+    Graph's codes are words, and its answers name the request ("Microsoft Graph error responses and resource types").
+    """
+    code, inner = envelope.get("code"), envelope.get("innerError")
+    if not isinstance(code, str):
+        return False
+    marks = any(response.headers.get(name) for name in ("request-id", "x-ms-ags-diagnostic"))
+    if marks or (isinstance(inner, dict) and "request-id" in inner):
+        return True
+    return _WORD.fullmatch(code.strip()) is not None and re.sub(r"[\W_]", "", code).lower() not in _PHRASES
 
 
 def says_missing(error: NotFound) -> bool:

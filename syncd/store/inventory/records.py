@@ -93,22 +93,11 @@ class Inventory(StorePart):
     def _store_records(
         self, table: Table, kind: RecordKind, records: Sequence[Account] | Sequence[PortalGroup]
     ) -> Counter[str]:
-        fields = OWN_FIELDS[kind]
         with self._database.transaction() as connection:
             keys = intern_bps_ids(connection, [record.bps_id for record in records], spelling=True)
-            fresh = {
-                keys[fold(record.bps_id)]: (record.status, *(getattr(record, name) for name in fields))
-                for record in records
-            }
-            there = {row[0]: tuple(row)[1:] for row in connection.execute(select_stored(kind), {"keys": fresh})}
-            settled = take_as_written(connection, kind, fresh, there)
-            rows = [
-                {"key": key, "status": values[0], **dict(zip(fields, values[1:], strict=True))}
-                for key, values in sorted(fresh.items())
-                if there.get(key) != values
-            ]
-            upsert(connection, table, rows)
-            insert_keys(connection, seen_principals, fresh)
+            shown = {keys[fold(record.bps_id)]: record for record in records}
+            settled = _take_over(connection, table, kind, shown)
+            insert_keys(connection, seen_principals, shown)
         return settled
 
     @in_thread
@@ -178,17 +167,8 @@ class Inventory(StorePart):
                 for statement in DELETE_GROUPS:
                     connection.execute(statement, {"keys": gone})
                 note_records(connection, "group", gone, Turn.GONE.value, now=now)
-            rows = [
-                {
-                    "key": groups[fold(bps_id)],
-                    "name": detail.group.name,
-                    "email": detail.group.email,
-                    "status": detail.group.status,
-                }
-                for bps_id, detail in details
-                if detail
-            ]
-            upsert(connection, target_groups, rows)
+            shown = {groups[fold(bps_id)]: detail.group for bps_id, detail in details if detail}
+            _take_over(connection, target_groups, "group", shown)
 
     @in_thread
     def finish_reading(self) -> None:
@@ -233,6 +213,23 @@ class Inventory(StorePart):
         return {
             kind: self._database.load_value(COUNT_OWNED[kind], {"enough": number}) for kind, number in wanted.items()
         }
+
+
+def _take_over(
+    connection: Connection, table: Table, kind: RecordKind, shown: Mapping[int, Account | PortalGroup]
+) -> Counter[str]:
+    """Store the fields of records as they are shown, or as we wrote what is only spelled otherwise; return what is."""
+    fields = OWN_FIELDS[kind]
+    fresh = {key: (record.status, *(getattr(record, name) for name in fields)) for key, record in shown.items()}
+    there = {row[0]: tuple(row)[1:] for row in connection.execute(select_stored(kind), {"keys": fresh})}
+    settled = take_as_written(connection, kind, fresh, there)
+    rows = [
+        {"key": key, "status": values[0], **dict(zip(fields, values[1:], strict=True))}
+        for key, values in sorted(fresh.items())
+        if there.get(key) != values
+    ]
+    upsert(connection, table, rows)
+    return settled
 
 
 def _sort_found(came: Collection[Pair], ours: LinksOfOurs) -> dict[Turn, list[Pair]]:

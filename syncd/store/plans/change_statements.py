@@ -17,6 +17,7 @@ from sqlalchemy import (
     literal_column,
     select,
     union_all,
+    update,
 )
 
 from syncd.model.change import LINK_PHASES, NEEDING_SYNCHRONIZED, LinkKind, Phase
@@ -39,7 +40,7 @@ READ = (
     changes.c.reason, changes.c.status, changes.c.error_cause, changes.c.error, changes.c.held_since,
 )  # fmt: skip
 
-UNCOUNTED = (Cause.COMPLETES_CREATION.value, Cause.RETURNS.value)
+UNCOUNTED = (Cause.COMPLETES_CREATION.value, Cause.RETURNS.value, Cause.RESPELLED.value)
 """Causes of what no guard counts."""
 COUNTED_LINKS: tuple[LinkKind, ...] = ("membership", "ownership")
 """Whose numbers the row of links has, in this order, where the others have "counting" and "records"."""
@@ -237,3 +238,9 @@ LOAD_DELETIONS = (
     .order_by(changes.c.seq)
     .limit(bindparam("most"))
 )
+MARK = (
+    update(changes)
+    .where(_RUN, among_bound(changes.c.seq, "seqs"))
+    .values(cause=bindparam("as"), reason=bindparam("because"))
+)
+"""Gives changes of a plan a cause that was found later."""

@@ -10,10 +10,11 @@ from syncd.store.plans.links import Links
 from syncd.store.plans.outcomes import Outcomes as Recording
 from syncd.store.plans.plan_files import ProposedPlans
 from syncd.store.plans.push_end import PushEnds
+from syncd.store.plans.respelled import Respelled
 from syncd.store.plans.returns import Returns
 
 
-class Plans(Creations, PushEnds, Days, Returns):
+class Plans(Creations, PushEnds, Days, Returns, Respelled):
     """Plans and their ends, and the sums of a day."""
 
 

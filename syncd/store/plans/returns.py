@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, Table, bindparam, func, literal, select, union_all, update
+from sqlalchemy import Select, Table, bindparam, func, literal, select, union_all
 
 from syncd.model.kinds import RECORD_KINDS
 from syncd.model.reason import Cause
 from syncd.plan.returns import Lately, Step, find_returns
 from syncd.plan.words import say
-from syncd.store.db.parameters import among_bound
 from syncd.store.db.part import StorePart
 from syncd.store.db.sql import decode_json
+from syncd.store.plans.change_statements import MARK
 from syncd.store.schema.tables import changes, runs, target_members, target_owners
 from syncd.store.schema.types import UtcTime
 
@@ -51,7 +51,7 @@ class Returns(StorePart):
                 reason = say(Cause.RETURNS, run=before)
                 values = {**run, "as": reason.cause.value, "because": reason.text}
                 for start in range(0, len(seqs), _AT_ONCE):
-                    connection.execute(_MARK, {**values, "seqs": seqs[start : start + _AT_ONCE]})
+                    connection.execute(MARK, {**values, "seqs": seqs[start : start + _AT_ONCE]})
         return {before: len(seqs) for before, seqs in sorted(by_run.items())}
 
 
@@ -153,8 +153,3 @@ def _count_people(kind: str, links: Table) -> Select[Any]:
 
 
 _COUNT_PEOPLE = union_all(_count_people("membership", target_members), _count_people("ownership", target_owners))
-_MARK = (
-    update(changes)
-    .where(changes.c.run_id == bindparam("run"), among_bound(changes.c.seq, "seqs"))
-    .values(cause=bindparam("as"), reason=bindparam("because"))
-)

@@ -17,6 +17,7 @@ CAUSES: Final[dict[str, str]] = {
     "handed_over": "identyfikatora BPS chce inny obiekt źródłowy i nic nie dowodzi, że to ten sam",
     "swapped": "zmiana nazw: identyfikatory BPS zamieniono",
     "after_handover": "przełożony nowego właściciela",
+    "respelled": "portal pokazuje to, co zapisano, we własnej pisowni",
     "manager_gone": "konto przełożonego przechodzi na kogoś innego",
     "inherited": "nadane ręcznie poprzedniemu właścicielowi konta",
     "portal_had_it": "portal miał ten rekord przed nami",

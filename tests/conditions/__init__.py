@@ -1,0 +1,1 @@
+"""Conditions that once went wrong, played against programs: see ``__main__``."""
