@@ -126,7 +126,7 @@ async def test_an_administrator_does_a_days_work_in_a_browser(world: World, tmp_
                 assert "Newcomer" in await browser.read()
                 kind = "document.querySelector('input[name=kind][value=handover]').click()"
                 asked = await decide(browser, kind, "somebody else", "reject")
-                assert "You reject 1 changes" in asked
+                assert "You reject 1 change;" in asked
                 assert "Rejected." in await browser.read()
                 assert world.store.decisions.count_rejections()
                 assert len(world.portal.picture()["all@grp"]) == 11

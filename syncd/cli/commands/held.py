@@ -24,6 +24,7 @@ from syncd.cli.screen.output import Stream, print_json, print_line
 from syncd.cli.screen.pager import paged
 from syncd.cli.screen.runs import describe_run, explain_result, print_run
 from syncd.clock import Clock
+from syncd.model.numbers import tell_number
 
 if TYPE_CHECKING:
     from syncd.model.change import Action
@@ -93,7 +94,8 @@ def held(invocation: Invocation, *, actions: tuple[Action, ...], places: bool | 
                 print_line(say(Cause.PRIVILEGES_REFUSED).text)
             for run_id, number in approvals.count_rejections().items():
                 print_line(
-                    f"Rejected, and not proposed again until their objects change: {number:,} changes of run {run_id}. "
+                    "Rejected, and not proposed again until their objects change: "
+                    f"{tell_number(number, 'change')} of run {run_id}. "
                     f"To take that back: syncd reject {run_id} --withdraw"
                 )
     finally:
@@ -215,8 +217,8 @@ def reject(
             number = Store(database).decisions.reject(approval)
             _record(database, "reject", approval, number)
             print_line(
-                f"Rejected: {number} changes. They are not proposed again until their objects change, or until "
-                f"'syncd reject {run} --withdraw'."
+                f"Rejected: {tell_number(number, 'change')}, not proposed again until what is concerned changes, or "
+                f"until 'syncd reject {run} --withdraw'."
             )
     finally:
         database.close()
@@ -233,8 +235,8 @@ def _withdraw(database: Database, run: int, *, kinds: tuple[str, ...], only: tup
         raise click.UsageError(f"nothing{fits} that run {run} held is rejected (any more)")
     _record(database, "withdraw", approval, number)
     print_line(
-        f"Withdrawn: {number} rejections. The next run looks at everybody: it carries out what is within the guard's "
-        "limits, and holds the rest."
+        f"Withdrawn: {tell_number(number, 'rejection')}. The next run looks at everybody: it carries out what is "
+        "within the guard's limits, and holds the rest."
     )
 
 

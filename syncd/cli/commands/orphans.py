@@ -18,6 +18,7 @@ from syncd.cli.screen.pager import paged
 from syncd.cli.screen.people import find_object
 from syncd.clock import Clock
 from syncd.model.kinds import RecordKind
+from syncd.model.numbers import tell_number
 from syncd.model.shell import quote_word
 
 if TYPE_CHECKING:
@@ -81,9 +82,8 @@ def orphans(invocation: Invocation, *, orphan_class: str | None, listing: Listin
         told = ", ".join(f"{name} {counts[name]:,}" for name in _CLASSES if counts[name])
         with paged():
             number = sum(counts.values())
-            print_line(
-                f"The portal, {when}, has {number:,} records that the tenant does not know{told and f': {told}'}"
-            )
+            has = tell_number(number, "record")
+            print_line(f"The portal, {when}, has {has} that the tenant does not know{told and f': {told}'}")
             if counts:
                 listing.print(COLUMNS, map(_make_row, iterate()), total=sum(counts.values()), more=": use --limit")
 

@@ -17,6 +17,7 @@ from syncd.cli.screen.pager import paged
 from syncd.cli.screen.runs import describe_run, find_run, format_clock_time, format_duration, print_run, summarize_run
 from syncd.cli.screen.table import find_width
 from syncd.model.change import Action, OutcomeStatus
+from syncd.model.numbers import tell_number
 from syncd.model.run import RunKind, RunStatus
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def _make_cells(record: RunRecord) -> tuple[object, ...]:
 
 def _sum_up(total: int, counts: dict[RunStatus, int]) -> str:
     told = ", ".join(f"{status} {counts[status]:,}" for status in get_args(RunStatus) if status in counts)
-    return f"{total:,} runs: {told}"
+    return f"{tell_number(total, 'run')}: {told}"
 
 
 def _tell_trouble(database: Database, chosen: Chosen) -> str:

@@ -17,6 +17,7 @@ from syncd.cli.screen.output import format_time, print_json, print_line
 from syncd.cli.screen.runs import describe_run, format_duration
 from syncd.cli.screen.table import find_width, wrap
 from syncd.clock import Clock
+from syncd.model.numbers import tell_number
 
 if TYPE_CHECKING:
     from syncd.cli.documents.shared import Licence
@@ -250,7 +251,7 @@ def _iterate_lines(picture: _Picture) -> Iterator[tuple[str, str]]:
     for run_id, number, entry, since in picture.holds:
         began = "" if since is None else f" since {_tell_time(since, now)}"
         until = f", until {entry.at:%Y-%m-%d}"
-        yield "held", f"{number:,} changes of run {run_id}{began}{until}: 'syncd held' lists them"
+        yield "held", f"{tell_number(number, 'change')} of run {run_id}{began}{until}: 'syncd held' lists them"
     for run_id, stream in picture.emptied:
         yield "held", f"all {stream} as they are, by run {run_id}: the tenant shows none any more, see 'syncd held'"
     if not picture.holds and not picture.emptied:
@@ -258,9 +259,10 @@ def _iterate_lines(picture: _Picture) -> Iterator[tuple[str, str]]:
     for line in tell_allowances(picture.allowances):
         yield "today", line
     retried = "" if overview.retried_at is None else f", next attempt {_tell_time(overview.retried_at, now)}"
-    failing = f"{overview.failing:,} changes{retried}: 'syncd users --state failing'" if overview.failing else "nothing"
-    yield "failing", failing
-    yield "drift", f"{picture.drift:,} differences: 'syncd drift' lists them" if picture.drift else "nothing known"
+    failing = f"{tell_number(overview.failing, 'change')}{retried}: 'syncd users --state failing'"
+    yield "failing", failing if overview.failing else "nothing"
+    drift = f"{tell_number(picture.drift, 'difference')}: 'syncd drift' lists them"
+    yield "drift", drift if picture.drift else "nothing known"
     if picture.licences:
         yield "licences", "; ".join(tell_licence(use) for use in picture.licences)
     for entry in picture.due[:_DUE_SHOWN]:

@@ -7,14 +7,15 @@ from syncd.store.plans.creations import Creations
 from syncd.store.plans.day import Days
 from syncd.store.plans.doubts import Doubts
 from syncd.store.plans.links import Links
+from syncd.store.plans.making import Making
 from syncd.store.plans.outcomes import Outcomes as Recording
 from syncd.store.plans.plan_files import ProposedPlans
 from syncd.store.plans.push_end import PushEnds
 from syncd.store.plans.returns import Returns
 
 
-class Plans(Creations, PushEnds, Days, Returns):
-    """Plans and their ends, and the sums of a day."""
+class Plans(Creations, Making, PushEnds, Days, Returns):
+    """Plans, how they begin and end, and the sums of a day."""
 
 
 class Outcomes(Recording, Links, Doubts):

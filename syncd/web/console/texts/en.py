@@ -205,7 +205,7 @@ TEXTS: Final[dict[str, str]] = {
     "overview.never": "never",
     "overview.strip": "The last 30 days",
     "overview.changed": "changes made",
-    "overview.held": "{n} changes of run {run}",
+    "overview.held": "{n:change|changes} of run {run}",
     "overview.sides": "Both sides",
     "overview.run": "run {n}",
     "overview.failing": "Failing changes",

@@ -158,7 +158,7 @@ PAGES: Final[dict[str, str]] = {
     "explain.source_id": "Identyfikator obiektu",
     "explain.paths": "Grupy w dzierżawie: {n}",
     "explain.paths_label": "Droga z grup ({n}) do: {name}",
-    "explain.paths_left": "I jeszcze {n} grup na liście.",
+    "explain.paths_left": "I jeszcze {n:grupa|grupy|grup} na liście.",
     "explain.as_list": "Jako lista",
     "explain.decision": "Decyzja",
     "explain.rules": "Reguły zakresu",
