@@ -13,12 +13,14 @@ from datetime import timedelta
 
 import openpyxl
 import pytest
+from sqlalchemy import update
 
 from syncd.model.privilege import Place as Somewhere
 from syncd.model.privilege import Privilege
 from syncd.model.run import RunRequest
 from syncd.plan.report.scope_verdicts import Place
 from syncd.plan.rules import LicenceRule
+from syncd.store.schema.tables import changes
 from syncd.web.console.paths import draw_paths
 from syncd.web.console.texts.catalogue import Texts
 from tests.fakes.console import Browser, ConsoleStage, open_console
@@ -322,6 +324,20 @@ async def test_numbers_by_state_follow_what_happens(world: World, viewer: Browse
     await world.sync("delta")
     text = (await viewer.get("/users?state=held")).text
     assert "Nothing that fits" in text
+
+
+async def test_a_list_by_state_says_who_has_another_state_by_now(world: World, viewer: Browser) -> None:
+    """What a run that goes on has done since everybody was counted is told, and the rows say what is true."""
+    page = words((await viewer.get("/users?state=held")).text)
+    assert "another state by now" not in page
+    assert "held 9" in page
+    with world.database.transaction() as connection:
+        connection.execute(update(changes).where(changes.c.status == "held").values(status="done"))
+    text = (await viewer.get("/users?state=held")).text
+    live = re.findall(r'class="badge state-(\w+)"', text)
+    assert live == ["leaving"] * 9
+    assert "9 of these have another state by now" in words(text)
+    assert "held 9" in words(text)
 
 
 async def test_nobody_waits_for_the_numbers_of_a_large_company(

@@ -83,6 +83,18 @@ def test_no_id_is_ever_broken_and_no_line_is_longer_than_it_must_be(
     assert all(line == line.rstrip() for line in lines)
 
 
+def test_as_many_rows_as_there_is_room_for_stand_in_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few long rows take nobody else out of line."""
+    monkeypatch.setenv("COLUMNS", "60")
+    short, other = ("P" * 5, "x" * 20, "active"), ("P" * 9, "x" * 18, "active")
+    rows = [("P", "x" * 70, "active") if not n % 20 else other if n % 2 else short for n in range(60)]
+    print_table((("name", 1), ("id", 1), ("state", 1)), rows)
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.index("active") == 33 for line in lines if "active" in line) == 57
+
+
 def test_wide_characters_count_for_two(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise the columns behind a Japanese name would not stand below one another."""
     monkeypatch.setenv("COLUMNS", "60")

@@ -26,8 +26,8 @@ Column = tuple[str, int]
 _AT_ONCE = 500
 _GAP = 2
 _INDENT = "    "
-_PARTS = (98, 95, 90, 80)
-"""Percent of the rows for whose sake the others, which are longer, are set without columns."""
+_LEAST_PART = 80
+"""Percent of the rows that have columns at least, where the others, which are longer, are set without."""
 _LAST_LEAST = 28
 """So much room the last column has, which says why; with less, a row is no column any more."""
 
@@ -70,12 +70,15 @@ def _fit(
     if found is not None:
         return found, set()
     order = sorted(range(len(rows)), key=lambda place: sum(map(_longest_word, rows[place])))
-    for part in _PARTS:
-        chosen = order[: len(rows) * part // 100]
-        found = share(chosen) if chosen else None
-        if found is not None:
-            return found, set(order[len(chosen) :])
-    return None, set()
+    fitting, least, most = None, len(rows) * _LEAST_PART // 100, len(rows) - 1
+    while least <= most:  # so many of them as there is room for: with more rows less of it is left
+        middle = (least + most + 1) // 2
+        found = share(order[:middle]) if middle else None
+        if found is None:
+            most = middle - 1
+        else:
+            fitting, least = (found, set(order[middle:])), middle + 1
+    return fitting or (None, set())
 
 
 def _share(

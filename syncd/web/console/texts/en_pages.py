@@ -148,6 +148,7 @@ PAGES: Final[dict[str, str]] = {
     "people.state": "State",
     "people.why": "Why",
     "people.synced": "Last synchronised",
+    "people.moved": "{n:of these has|of these have} another state by now: the numbers by state were counted",
     "people.cut": "More than {n} fit, and only so many are shown. Give more of the name.",
     "explain.missing": "Nobody and nothing in the store has this id.",
     "explain.source_id": "Object id",

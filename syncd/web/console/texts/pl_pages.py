@@ -153,6 +153,7 @@ PAGES: Final[dict[str, str]] = {
     "people.state": "Stan",
     "people.why": "Dlaczego",
     "people.synced": "Ostatnia synchronizacja",
+    "people.moved": "Tyle z nich ma już inny stan: {n}. Liczby według stanów policzono",
     "people.cut": "Pasuje więcej niż {n} i tylko tyle widać. Podaj więcej z nazwy.",
     "explain.missing": "Nikt i nic w magazynie nie ma takiego identyfikatora.",
     "explain.source_id": "Identyfikator obiektu",
