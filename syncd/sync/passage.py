@@ -107,10 +107,13 @@ def _weigh(store: Store, run_id: int, limits: GuardLimits, *, now: datetime) -> 
     return counts, list(hold_excess(counts, populations, limits, day))
 
 
-def pass_moment(store: Store, run_id: int, *, moment: Moment, grace: bool, decided: bool, retry_failed: bool) -> None:
+def pass_moment(
+    store: Store, run_id: int, *, moment: Moment, grace: bool, decided: bool, retry_failed: bool, write: bool
+) -> None:
     """Take a plan through what depends on the moment (stage "write"): pauses, clock, quiet hours, next attempts.
 
     ``grace``: accounts and groups are deleted after a time. ``decided``: a person said what goes on, at any hour.
+    ``write``: it is to be carried out, so that the portal is asked whether it still refuses what it refused.
     """
     pass_pauses(store, run_id, moment)
     if moment.doubt:
@@ -119,6 +122,8 @@ def pass_moment(store: Store, run_id: int, *, moment: Moment, grace: bool, decid
         store.stops.stop(run_id, sieves.stop_quiet())
     if not retry_failed:
         store.stops.stop(run_id, sieves.stop_failing(*store.stops.load_not_due(run_id, now=moment.now)))
+    if not write and store.substitutions.load_refusal.blocking() is not None:
+        store.stops.stop(run_id, sieves.stop_unscoped())
 
 
 def pass_pauses(store: Store, run_id: int, moment: Moment) -> None:

@@ -198,6 +198,7 @@ class Push:
             grace=bool(rules.policy.grace),
             decided=approval is not None,
             retry_failed=retry_failed,
+            write=write,
         )
         waves, in_waves = self._make_waves(run_id), judged and subject is None and restored is None
         planned.holds += await waves.hold_new() if in_waves else []
