@@ -79,7 +79,7 @@ def pass_complete(
         stops.stop(run_id, sieves.stop_rejected(stops.load_rejected_before(run_id)))
         if stops.stop(run_id, sieves.stop_held_before(stops.load_held_before(run_id, now=moment.expiring))):
             remembered = store.plans.load_holds(run_id, Cause.HELD_BEFORE)
-            held = [Hold(action, number, reason) for action, number, reason in remembered]
+            held = [Hold(action, number, reason, before=True) for action, number, reason in remembered]
     if restored is not None:
         stops.stop(run_id, sieves.stop_restored(store.past.load_stated_removals(run_id, restored.since)))
     counts, holds = _weigh(store, run_id, limits, now=moment.earliest)

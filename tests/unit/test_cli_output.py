@@ -154,3 +154,23 @@ def test_times_are_utc_to_the_second() -> None:
     """None stays None."""
     assert format_time(datetime(2026, 3, 1, 2, 3, 4, 567, tzinfo=UTC)) == "2026-03-01T02:03:04Z"
     assert format_time(None) is None
+
+
+def test_a_column_may_be_kept_whole_and_no_word_is_broken_where_there_are_none(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name of a check stays on one line; a row that is no row of columns is wrapped between words."""
+    monkeypatch.setenv("COLUMNS", "50")
+    said = "the list of users can be read, and so can that of the groups"
+    print_table((("check", 0), ("detail", 2), ("remedy", 1)), [("portal users read", said, "do nothing of all that")])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].startswith("portal users read  ")
+    assert max(map(len, lines)) <= 50
+    print_table((("check", 0), ("detail", 2), ("remedy", 1)), [("store", f"{'x' * 50} {said}", "do nothing")])
+    told = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert "x" * 50 in told
+    assert all(
+        set(line.split()) <= {*said.split(), "x" * 50, "store", "do", "nothing", "check", "detail", "remedy"}
+        for line in told
+    )
+    assert max(len(line) for line in told if "x" not in line) <= 50

@@ -30,8 +30,8 @@ COLUMNS = (
     ("kind", 2),
     ("trigger", 3),
     ("status", 3),
-    ("started (UTC)", 6),
-    ("took", 2),
+    ("started (UTC)", 0),
+    ("took", 0),
     ("what", 16),
 )
 _SHOWN = 20

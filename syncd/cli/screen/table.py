@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 Column = tuple[str, int]
-"""A heading, and the share of the room that its texts get beside others."""
+"""A heading, and the share of the room that its texts get beside others; 0: they are never folded."""
 
 _AT_ONCE = 500
 _GAP = 2
@@ -89,8 +89,8 @@ def _share(
     if width is None or sum(natural) + gaps <= width:
         return list(natural)
     least = [
-        max(_longest_word(heading), *(_longest_word(row[place]) for row in rows))
-        for place, (heading, _) in enumerate(columns)
+        max(_longest_word(heading), *(_longest_word(row[place]) for row in rows)) if share else natural[place]
+        for place, (heading, share) in enumerate(columns)
     ]
     least[-1] = max(least[-1], min(natural[-1], _LAST_LEAST))
     room = width - gaps - sum(least)
@@ -101,7 +101,7 @@ def _share(
     found = list(least)
     shares = sum(share for _, share in columns) or len(columns)
     for place in order:
-        share = columns[place][1] or 1
+        share = columns[place][1]
         more = min(natural[place] - least[place], room * share // max(1, shares))
         found[place] += more
         room -= more
@@ -127,7 +127,7 @@ def _flow(row: Sequence[str], width: int | None) -> list[str]:
     for text in filter(None, row[:-1]):
         joined = f"{lines[-1]}{' ' * _GAP}{text}" if lines else text
         if lines and measure(joined) > limit:
-            lines.append(_INDENT + text)
+            lines += [_INDENT + line for line in wrap(text, limit - len(_INDENT))]
         else:
             lines[-1:] = [joined]
     last = row[-1]

@@ -213,6 +213,7 @@ TEXTS: Final[dict[str, str]] = {
     "overview.none_read": "Nothing was read from the tenant yet.",
     "overview.counted": "counted at",
     "overview.due": "Due within 30 days",
+    "overview.due_others": "and {n} more that day",
     "overview.due_more": "{n} more",
     "overview.due_nothing": "Nothing has a date.",
     # pictures
