@@ -257,3 +257,14 @@ async def test_people_who_are_held_for_one_reason_have_it_said_once(tmp_path: Pa
     assert sum(line.endswith("unlink of 2 memberships (1)") for line in flat) == 10
     assert sum("guard.max_removals" in line for line in lines) == 1
     assert syncd("users", "--wide").stdout.count("unlink of 2 memberships: 40 times unlink") == 10
+
+
+async def test_runs_that_say_the_same_say_it_once(world: World) -> None:
+    """What is held since the same run stands with the newest; in a pipe each row says everything."""
+    for _ in range(3):
+        assert (await world.sync()).status == "held"
+    lines = check_screen(syncd("runs").stdout)
+    flat = " ".join(" ".join(lines).split())
+    assert flat.count("held since run 2") == 1
+    assert flat.count("; as in run 5") == 2
+    assert syncd("runs", "--wide").stdout.count("held since run 2") == 3

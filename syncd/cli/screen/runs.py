@@ -181,9 +181,14 @@ def format_duration(record: RunRecord) -> str:
 
 def summarize_run(record: RunRecord) -> str:
     """Return the counts of a run and its error in one line."""
+    return "; ".join(part for part in (tell_run(record), record.error) if part)
+
+
+def tell_run(record: RunRecord) -> str:
+    """Return the counts of a run."""
     from syncd.plan.report.counts import tell_counts
 
-    return "; ".join(part for part in (tell_counts(record.counts), record.error) if part)
+    return tell_counts(record.counts)
 
 
 def _sum_up_reading(counts: Mapping[str, int]) -> str:
