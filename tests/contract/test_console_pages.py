@@ -439,3 +439,13 @@ def test_the_picture_of_nested_groups_has_each_group_once() -> None:
     many = [Place(str(n), f"G{n}", (f"G{n}",)) for n in range(60)]
     assert "36 more groups are in the list" in str(draw_paths(many, "Ann", Texts("en")))
     assert str(draw_paths([], "Ann", Texts("en"))) == ""
+
+
+async def test_runs_that_say_the_same_say_it_once(world: World, viewer: Browser) -> None:
+    """What is held since the same run stands with the newest, and what an older run held leads to the newest."""
+    for _ in range(3):
+        assert (await world.sync()).status == "held"
+    text = words((await viewer.get("/runs")).text)
+    assert text.count("held since run 2") == 1
+    assert text.count("as in run 5") == 2
+    assert 'href="/held/5"' in (await viewer.get("/held/2")).text

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import timedelta
+from itertools import pairwise
 from typing import get_args
 
 from syncd.model.run import RunKind, RunRecord, RunStatus
@@ -32,6 +33,7 @@ def show(view: View) -> Page:
         "runs.html",
         title=view.texts("runs.title"),
         records=records[:PAGE_ROWS],
+        same=find_same(records),
         older=records[PAGE_ROWS - 1].id if len(records) > PAGE_ROWS else None,
         newest=not before,
         status=status,
@@ -41,6 +43,15 @@ def show(view: View) -> Page:
         summarize=lambda record: summarize(record, view.texts),
         chart=draw_kinds(load_days(view.database, since=first), view.texts, now=view.now, days=DAYS),
     )
+
+
+def find_same(records: Sequence[RunRecord]) -> dict[int, int]:
+    """Return for each run that says what the one before it in the list says which run says it first."""
+    found: dict[int, int] = {}
+    for before, record in pairwise(records):
+        if record.error and record.error == before.error:
+            found[record.id] = found.get(before.id, before.id)
+    return found
 
 
 def _iterate(view: View, **wanted: Collection[str]) -> Iterator[RunRecord]:

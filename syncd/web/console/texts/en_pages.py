@@ -14,6 +14,7 @@ PAGES: Final[dict[str, str]] = {
     "runs.status": "Status",
     "runs.started": "Started",
     "runs.took": "Took",
+    "runs.same": "as in run {n}",
     "runs.what": "What",
     "runs.newest": "Newest",
     "runs.older": "Older",

@@ -14,6 +14,7 @@ PAGES: Final[dict[str, str]] = {
     "runs.status": "Stan",
     "runs.started": "Początek",
     "runs.took": "Trwał",
+    "runs.same": "jak w przebiegu {n}",
     "runs.what": "Co",
     "runs.newest": "Najnowsze",
     "runs.older": "Starsze",
