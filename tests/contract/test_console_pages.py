@@ -449,3 +449,7 @@ async def test_runs_that_say_the_same_say_it_once(world: World, viewer: Browser)
     assert text.count("held since run 2") == 1
     assert text.count("as in run 5") == 2
     assert 'href="/held/5"' in (await viewer.get("/held/2")).text
+    person = (await viewer.get("/runs/5?outcome=held&by=record&action=unlink")).text
+    assert words(person).count("held since run 2") == 1 + len(re.findall('class="subject"', person)), (
+        "above, and once each"
+    )
