@@ -210,12 +210,15 @@ def reject(
     try:
         if withdraw:
             kinds, only = _join_words(kinds, only, more)
-            _withdraw(database, run, kinds=kinds, only=only)
+            _withdraw(database, run, kinds=kinds, only=only, as_json=invocation.json)
             return
         approval = _make_approval(database, run, kinds=kinds, only=only, more=more, believes=False)
         if approval is not None:
             number = Store(database).decisions.reject(approval)
             _record(database, "reject", approval, number)
+            if invocation.json:
+                print_json({"run": run, "changes": number, "withdrawn": False})
+                return
             print_line(
                 f"Rejected: {tell_number(number, 'change')}, not proposed again until what is concerned changes, or "
                 f"until 'syncd reject {run} --withdraw'."
@@ -224,7 +227,7 @@ def reject(
         database.close()
 
 
-def _withdraw(database: Database, run: int, *, kinds: tuple[str, ...], only: tuple[str, ...]) -> None:
+def _withdraw(database: Database, run: int, *, kinds: tuple[str, ...], only: tuple[str, ...], as_json: bool) -> None:
     from syncd.model.run import Approval
     from syncd.store.store import Store
 
@@ -234,6 +237,9 @@ def _withdraw(database: Database, run: int, *, kinds: tuple[str, ...], only: tup
         fits = " that fits --kind and --only" if kinds or only else ""
         raise click.UsageError(f"nothing{fits} that run {run} held is rejected (any more)")
     _record(database, "withdraw", approval, number)
+    if as_json:
+        print_json({"run": run, "changes": number, "withdrawn": True})
+        return
     print_line(
         f"Withdrawn: {tell_number(number, 'rejection')}. The next run looks at everybody: it carries out what is "
         "within the guard's limits, and holds the rest."

@@ -117,7 +117,10 @@ def link(invocation: Invocation, *, who: str, bps_id: str, wait: timedelta | Non
         kind, record, spelled = _find_record(database, bps_id, found.kind)
         owned = store.decisions.load_owned(found.kind, found.key)
         if spelled in owned:
-            print_line(f"{spelled} is the record of {who} already.")
+            if invocation.json:
+                print_json({"bps_id": spelled, "who": who, "was_linked": True})
+            else:
+                print_line(f"{spelled} is the record of {who} already.")
             return
         if owned:
             let_go = f"'syncd release {quote_word(owned[0])}'"
@@ -135,6 +138,9 @@ def link(invocation: Invocation, *, who: str, bps_id: str, wait: timedelta | Non
             ),
             wait,
         )
+    if invocation.json:
+        print_json({"bps_id": spelled, "who": who, "was_linked": False})
+        return
     print_line(
         f"{spelled} is the record of {who} from now on. 'syncd plan none' shows what the next run does about it."
     )
@@ -172,7 +178,11 @@ def release(invocation: Invocation, *, bps_ids: tuple[str, ...], wait: timedelta
                     partial(decisions.release, kind, records, now=Clock().now()),
                     wait,
                 )
-    print_line(f"Let go of: {', '.join(name for records in chosen.values() for name in records.values())}")
+    let_go = [name for records in chosen.values() for name in records.values()]
+    if invocation.json:
+        print_json({"bps_ids": let_go})
+    else:
+        print_line(f"Let go of: {', '.join(let_go)}")
 
 
 def _find_record(database: Database, bps_id: str, kind: RecordKind | None = None) -> tuple[RecordKind, Any, str]:
