@@ -190,7 +190,7 @@ def add_history(world: World) -> None:
 
 def list_pages(world: World) -> Iterator[tuple[str, str, Sequence[tuple[str, str]]]]:
     """Yield (method, address, form) for every route of the console's table; a route that is not known here fails."""
-    held = str(world.store.runs.load_runs(1)[0].id)
+    held = str(max(world.store.decisions.load_holding_runs(now=world.clock.now())))
     parts = {"run": held, "kind": "users", "id": "u1", "decision": "999999"}
     routes = [(route.method, re.sub(r"\{(\w+):(?:[^{}]|\{[^{}]*\})*\}", r"{\1}", route.path)) for route in ROUTES]
     for method, path in [*routes, ("GET", CHECKS_PATH)]:

@@ -177,7 +177,7 @@ def test_a_file_that_cannot_be_made_is_refused_before_the_work() -> None:
     for option, value, told in (
         ("--ics", "missing/dates.ics", "missing is no folder that can be written to"),
         ("--xlsx", "missing/dates.xlsx", "missing is no folder that can be written to"),
-        ("--xlsx", "-", "a workbook is not written to stdout: name a file, or use --csv -"),
+        ("--xlsx", "-", "--xlsx: is not written to stdout: name a file, or use --csv -"),
     ):
         result = syncd("due", option, value)
         assert (result.exit_code, told in result.stderr) == (2, True), result.output

@@ -57,7 +57,7 @@ def due(invocation: Invocation, *, ics: str | None, listing: Listing) -> None:
     if ics == "-" and (listing.csv == "-" or invocation.json):
         raise click.UsageError("the calendar and the list cannot both go to stdout: name a file for one of them")
     if ics not in (None, "-"):
-        require_folder(Path(ics))
+        require_folder(Path(ics), "--ics")
     settings, now = invocation.start(need=STORE_ONLY, quiet=True), Clock().now()
     with contextlib.closing(open_store(settings, create=False)) as database:
         entries = list(listing.take(load_dates(settings, database, now)))

@@ -43,7 +43,9 @@ def verify(invocation: Invocation, *, head: str | None) -> None:
     from syncd.store.store import Store
 
     if head is not None and not _is_hash(head):
-        raise click.BadParameter(f"'{head}' is no hash: 64 hexadecimal digits, as 'syncd verify' prints them")
+        raise click.BadParameter(
+            f"'{head}' is no hash: 64 hexadecimal digits, as 'syncd verify' prints them", param_hint="--head"
+        )
     with contextlib.closing(open_store(invocation.start(need=STORE_ONLY, quiet=True), create=False)) as database:
         verdict = Store(database).chain.verify(head)
     good = not verdict.broken and verdict.has_noted is not False
