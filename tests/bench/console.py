@@ -299,7 +299,7 @@ async def run(company: Company, store: Path, rounds: int) -> list[Cost]:
         print(f"made ready in {prepared * 1000:.0f} ms; the first page of all: {first * 1000:.0f} ms")
         print(f"everybody counted behind it: {counting:.1f} s")
         found = await measure(stage)
-        if rounds:
+        if made and rounds:  # the company is in memory: a store that was kept has none
             await compare_runs(stage, "delta", rounds)
             await compare_runs(stage, "full", max(2, rounds // 4))
     world.database.close()
