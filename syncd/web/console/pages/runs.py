@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from datetime import timedelta
-from itertools import pairwise
 from typing import get_args
 
 from syncd.model.run import RunKind, RunRecord, RunStatus
+from syncd.plan.report.counts import find_same
 from syncd.store.reports.run_lists import load_days, load_runs_before
 from syncd.web.console.charts import draw_kinds
 from syncd.web.console.pages.exports import export
@@ -43,15 +43,6 @@ def show(view: View) -> Page:
         summarize=lambda record: summarize(record, view.texts),
         chart=draw_kinds(load_days(view.database, since=first), view.texts, now=view.now, days=DAYS),
     )
-
-
-def find_same(records: Sequence[RunRecord]) -> dict[int, int]:
-    """Return for each run that says what the one before it in the list says which run says it first."""
-    found: dict[int, int] = {}
-    for before, record in pairwise(records):
-        if record.error and record.error == before.error:
-            found[record.id] = found.get(before.id, before.id)
-    return found
 
 
 def _iterate(view: View, **wanted: Collection[str]) -> Iterator[RunRecord]:
