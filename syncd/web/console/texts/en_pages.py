@@ -107,7 +107,7 @@ PAGES: Final[dict[str, str]] = {
     # decisions
     "decide.title": "Decide",
     "decide.what": "About what?",
-    "decide.all": "All {n} changes",
+    "decide.all": "All: {n:change|changes}",
     "decide.kinds": "Only changes of these kinds:",
     "decide.people": "Only the people and groups that are chosen in the list below",
     "decide.reason": "Reason",
