@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 
 import structlog
@@ -227,16 +226,12 @@ class Worker:
         if record.kind == "plan":  # nothing was tried, and who asked is told
             self._context.state.add(record, {})
             return
-        outcomes: Counter[tuple[str, str, str]] = Counter()
+        events: Mapping[tuple[str, str, str], int] = {}
         try:
-            counts = await Store(self._database).plans.count_outcomes(record.id)
+            events = await Store(self._database).plans.count_events(record.id)
         except StoreError as error:
             self._context.store_backoff.note(error)  # the run is recorded; only this process's metrics miss its changes
-        else:
-            for (action, kind, status), number in counts.items():
-                if status != "held":  # each run holds again what is still held: syncd_held_changes tells how much
-                    outcomes[action, kind, status] += number
-        self._context.state.add(record, outcomes)
+        self._context.state.add(record, events)
         self._context.notifier.report(record)
         if record.kind == "full":  # it may have read when the client secret ends
             self._context.credentials_due.set()

@@ -21,6 +21,9 @@ OutcomeStatus = Literal["planned", "started", "done", "failed", "deferred", "hel
 """planned: not tried yet; started: sent, and it is not known how it ended; deferred: not ready, tried again in the next
 run; held: withheld by a guard; dropped: the run ended, or was only a plan, before it was tried."""
 
+TRIED: tuple[OutcomeStatus, ...] = ("done", "failed", "started", "deferred")
+"""How a change ends that a run came to."""
+
 
 def find_written(kind: ObjectKind) -> RecordKind:
     """Return which kind of record of the target a change writes to: a membership, say, is written to its group."""

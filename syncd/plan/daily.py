@@ -15,6 +15,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from syncd.model.change import REMOVALS, Action, ObjectKind
+from syncd.model.numbers import tell_number
 from syncd.plan.rules import GuardLimits
 
 DAY = timedelta(hours=24)
@@ -171,7 +172,7 @@ def list_allowances(kinds: Iterable[Kind], day: Day, limits: GuardLimits) -> lis
 def describe_allowances(allowances: Iterable[Allowance]) -> list[str]:
     """Return a line for each kind of removal of which the day saw any: how many went unasked, and how many may."""
     return [
-        f"in the last 24 hours: {each.action} of {each.used:,} {each.object}s unasked"
+        f"in the last 24 hours: {each.action} of {tell_number(each.used, each.object)} unasked"
         + ("" if each.allowed is None else f", {each.allowed:,} are allowed")
         for each in allowances
         if each.used

@@ -30,11 +30,12 @@ _NEW_STORE = "; this store knows of no record that is ours: if another one was l
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """One kind of change that is withheld, with the numbers and the way out."""
+    """One kind of change that is withheld, with the numbers and the way out. ``before``: since an earlier run."""
 
     action: Action
     count: int
     reason: str
+    before: bool = False
 
 
 def hold_excess(

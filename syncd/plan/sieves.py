@@ -21,19 +21,20 @@ write (nothing is sent yet)
 12     `stop_untimely`         what hangs on a clock that is not believed                        deferred
 13     `stop_quiet`            removals, in quiet hours                                          deferred
 14     `stop_failing`          what failed alike, until its next attempt is due                  deferred
-15     `stop_tied`             deletions with which the portal would change what is protected    deferred
-16     `stop_uncoupled`        licences and deletions that do not go on together                 as the other
-17     `stop_moves`            a licence given by hand whose previous account keeps it           as the other
-18     `stop_swaps`            the old licence, until the new one is given                       deferred
+15     `stop_unscoped`         substitutions in a plan, while the portal refuses them            deferred
+16     `stop_tied`             deletions with which the portal would change what is protected    deferred
+17     `stop_uncoupled`        licences and deletions that do not go on together                 as the other
+18     `stop_moves`            a licence given by hand whose previous account keeps it           as the other
+19     `stop_swaps`            the old licence, until the new one is given                       deferred
 seats (the portal's seats are known)
-19     `stop_given_by_hand`    grants of what somebody gave by hand meanwhile                    dropped
-20     `stop_without_seat`     grants without a seat, and again 18                               deferred
+20     `stop_given_by_hand`    grants of what somebody gave by hand meanwhile                    dropped
+21     `stop_without_seat`     grants without a seat, and again 19                               deferred
 =====  ======================  ================================================================  =========
 
 What is left is sent. While it is sent, a link or a grant waits for accounts that are not synchronised, a removal for
 the successor of a renamed record, and `sync.apply.circuit` weighs refusals.
 
-11 stands in `pauses`, 16 to 20 in `licence_sieves`. Every function is pure: it is given what the store knows and
+11 stands in `pauses`, 17 to 21 in `licence_sieves`. Every function is pure: it is given what the store knows and
 returns what to stop, and why. `sync.passage` runs them in this order.
 """
 
@@ -272,6 +273,11 @@ def stop_quiet() -> tuple[Stop, ...]:
     """Put every removal off (quiet hours), and the substitutions of leavers with them."""
     removals = Selection(actions=REMOVALS, objects=(*RECORD_KINDS, *_LINKS, "licence", "privilege"))
     return (Stop("deferred", say(Cause.QUIET_HOURS), (removals, Selection(causes=(Cause.STANDS_IN,)))),)
+
+
+def stop_unscoped() -> tuple[Stop, ...]:
+    """Put off substitutions that the portal would refuse: a plan says what a run can do."""
+    return (Stop("deferred", say(Cause.SUBSTITUTIONS_REFUSED), (Selection(objects=("substitution",)),)),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

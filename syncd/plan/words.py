@@ -68,7 +68,9 @@ SENTENCES: dict[Cause, str] = {
     Cause.MOVED: "given by hand to the account before the rename",
     Cause.GIVEN_AGAIN: "undone: given by hand to the account before it was deleted",
     Cause.UNDONE: "undone",
-    Cause.UNDONE_STILL_WANTED: "undone, although the tenant wants it: the next run does it again",
+    Cause.UNDONE_STILL_WANTED: (
+        "undone, although the tenant wants it: the next full run does it again, a delta run once the tenant changes it"
+    ),
     Cause.LOST_WITH_PORTAL: "lost when the portal went back in time",
     Cause.GIVES_BACK: "undone: the record is given back",
     # Why a planned change does not go on.

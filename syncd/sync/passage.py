@@ -79,7 +79,7 @@ def pass_complete(
         stops.stop(run_id, sieves.stop_rejected(stops.load_rejected_before(run_id)))
         if stops.stop(run_id, sieves.stop_held_before(stops.load_held_before(run_id, now=moment.expiring))):
             remembered = store.plans.load_holds(run_id, Cause.HELD_BEFORE)
-            held = [Hold(action, number, reason) for action, number, reason in remembered]
+            held = [Hold(action, number, reason, before=True) for action, number, reason in remembered]
     if restored is not None:
         stops.stop(run_id, sieves.stop_restored(store.past.load_stated_removals(run_id, restored.since)))
     counts, holds = _weigh(store, run_id, limits, now=moment.earliest)
@@ -110,10 +110,13 @@ def _weigh(store: Store, run_id: int, limits: GuardLimits, *, now: datetime) -> 
     return counts, list(hold_excess(counts, populations, limits, day))
 
 
-def pass_moment(store: Store, run_id: int, *, moment: Moment, grace: bool, decided: bool, retry_failed: bool) -> None:
+def pass_moment(
+    store: Store, run_id: int, *, moment: Moment, grace: bool, decided: bool, retry_failed: bool, write: bool
+) -> None:
     """Take a plan through what depends on the moment (stage "write"): pauses, clock, quiet hours, next attempts.
 
     ``grace``: accounts and groups are deleted after a time. ``decided``: a person said what goes on, at any hour.
+    ``write``: it is to be carried out, so that the portal is asked whether it still refuses what it refused.
     """
     pass_pauses(store, run_id, moment)
     if moment.doubt:
@@ -122,6 +125,8 @@ def pass_moment(store: Store, run_id: int, *, moment: Moment, grace: bool, decid
         store.stops.stop(run_id, sieves.stop_quiet())
     if not retry_failed:
         store.stops.stop(run_id, sieves.stop_failing(*store.stops.load_not_due(run_id, now=moment.now)))
+    if not write and store.substitutions.load_refusal.blocking() is not None:
+        store.stops.stop(run_id, sieves.stop_unscoped())
 
 
 def pass_pauses(store: Store, run_id: int, moment: Moment) -> None:

@@ -198,6 +198,7 @@ class Push:
             grace=bool(rules.policy.grace),
             decided=approval is not None,
             retry_failed=retry_failed,
+            write=write,
         )
         waves, in_waves = self._make_waves(run_id), judged and subject is None and restored is None
         planned.holds += await waves.hold_new() if in_waves else []
@@ -208,6 +209,8 @@ class Push:
         notes = planner.news
         notes += await licensing.settle(run_id, ask=read_portal) if licences or licensing.refused else []
         notes += [*copied, *privileging.notes]
+        if planned.changes:
+            await store.plans.complete_plan()
         if shown is not None:
             await store.in_thread(shown, run_id)
         for hold in planned.holds:

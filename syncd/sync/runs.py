@@ -286,7 +286,7 @@ class _Running:
             reasons += [f"{stream}: {reason}" for stream, reason in sorted(pulled.unproven.items())]
             reasons += pulled.doubts
         if pushed is not None:
-            reasons += dict.fromkeys(f"held: {hold.reason}" for hold in pushed.holds)
+            reasons += dict.fromkeys(hold.reason if hold.before else f"held: {hold.reason}" for hold in pushed.holds)
             reasons += [*([pushed.refused] if pushed.refused else []), *pushed.notes]
         self.error = "; ".join(reasons)
         unproven = pulled is not None and (

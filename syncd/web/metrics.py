@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, get_args
 
-from syncd.model.change import Action, ObjectKind
+from syncd.model.change import TRIED, Action, ObjectKind
 from syncd.model.durations import BOUNDS, Durations
 from syncd.plan.report.status import ObjectStatus
 from syncd.web.vitals import PULLS, StoreView, Vitals
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 SIDES = ("graph", "bps")
 _STATUSES = ("succeeded", "partial", "held", "failed", "interrupted")
-_OUTCOMES = ("done", "failed", "deferred")
 _RECORD: tuple[Action, ...] = ("create", "adopt", "update", "handover", "delete")
 _LINK: tuple[Action, ...] = ("link", "unlink")
 _RIGHT: tuple[Action, ...] = ("grant", "revoke")
@@ -67,7 +66,7 @@ def _make_totals(vitals: Vitals) -> Iterable[Metric]:
 
     runs = {(kind, status): 0 for kind in PULLS for status in _STATUSES} | dict(vitals.runs_total)
     yield count("runs", ["kind", "status"], runs, said="Runs of this process.")
-    changes = {(action, kind, end): 0 for kind, actions in _ACTIONS.items() for action in actions for end in _OUTCOMES}
+    changes = {(action, kind, end): 0 for kind, actions in _ACTIONS.items() for action in actions for end in TRIED}
     said = "Changes of this process that were tried."
     yield count("changes", ["action", "object", "outcome"], changes | dict(vitals.changes_total), said=said)
     for what, (name, said) in _TRAFFIC.items():

@@ -10,9 +10,10 @@ from datetime import datetime
 from html import escape
 
 from syncd.logs.redaction import redact_text
+from syncd.model.numbers import tell_number
 from syncd.model.run import RunRecord
 from syncd.plan.daily import describe_allowances
-from syncd.plan.report.counts import tell_counts
+from syncd.plan.report.counts import find_same, tell_counts
 from syncd.plan.report.sides import SIDES, find_side
 from syncd.web.vitals import StoreView, Vitals
 
@@ -110,19 +111,21 @@ def _render_held(store: StoreView) -> str:
     told = "; ".join(_show_reason(reason) for reason in reasons) or "see 'syncd held'"
     runs = f"run{'s' if len(held.runs) != 1 else ''} {', '.join(map(str, held.runs))}"
     since = "" if held.since is None else f", the oldest since {_show_time(held.since)}"
-    return f'<p class="warn">{held.changes:,} changes of {runs}{since}: {told}{day}</p>'
+    return f'<p class="warn">{tell_number(held.changes, "change")} of {runs}{since}: {told}{day}</p>'
 
 
 def _render_runs(runs: Sequence[RunRecord]) -> str:
+    same = find_same(runs)
     rows = [
         "<table><tr><th>Run<th>Kind<th>Trigger<th>Status<th>Started<th>Seconds<th>Changes<th>Reason</tr>",
-        *(_render_run(run) for run in runs),
+        *(_render_run(run, same.get(run.id)) for run in runs),
         "</table>",
     ]
     return "\n".join(rows)
 
 
-def _render_run(run: RunRecord) -> str:
+def _render_run(run: RunRecord, same: int | None) -> str:
+    """Return a row; ``same``: the run above that said why already."""
     took = "" if run.finished_at is None else f"{(run.finished_at - run.started_at).total_seconds():.1f}"
     counts = tell_counts(run.counts)
     cells = [
@@ -133,7 +136,7 @@ def _render_run(run: RunRecord) -> str:
         _show_time(run.started_at),
         took,
         escape(counts),
-        _show_reason(run.error),
+        _show_reason(run.error) if same is None else f"as in run {same}",
     ]
     return "<tr>" + "".join(f"<td>{cell}" for cell in cells) + "</tr>"
 

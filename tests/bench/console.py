@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
+import random
 import re
 import statistics
 import sys
@@ -25,6 +27,7 @@ from pathlib import Path
 import structlog
 
 from syncd.config.sections import LicenceSetting
+from syncd.model.run import PullKind, RunRequest
 from syncd.plan.rules import LicenceRule, Rules
 from syncd.store.console.sessions import ConsoleRole
 from syncd.store.schema.tables import runs
@@ -91,6 +94,21 @@ class Cost:
         return self.milliseconds > MILLISECONDS or self.kilobytes > KILOBYTES
 
 
+@dataclass(frozen=True, slots=True)
+class Readers:
+    """People who read pages beside a run, each with a pause in seconds after every page."""
+
+    name: str
+    number: int
+    pause: float
+
+
+READERS = (
+    Readers("alone", 0, 0.0),
+    Readers("beside a reader who opens a page a second", 1, 1.0),
+    Readers("beside three readers without a pause", 3, 0.0),
+)
+READ = ("/", "/runs", "/users", "/held", "/users/u1", "/groups/g100", "/drift", "/licences")
 LICENCES = (LicenceSetting(group="Everybody 1", type="PowerUser"),)
 
 
@@ -172,7 +190,7 @@ def add_history(world: World) -> None:
 
 def list_pages(world: World) -> Iterator[tuple[str, str, Sequence[tuple[str, str]]]]:
     """Yield (method, address, form) for every route of the console's table; a route that is not known here fails."""
-    held = str(world.store.runs.load_runs(1)[0].id)
+    held = str(max(world.store.decisions.load_holding_runs(now=world.clock.now())))
     parts = {"run": held, "kind": "users", "id": "u1", "decision": "999999"}
     routes = [(route.method, re.sub(r"\{(\w+):(?:[^{}]|\{[^{}]*\})*\}", r"{\1}", route.path)) for route in ROUTES]
     for method, path in [*routes, ("GET", CHECKS_PATH)]:
@@ -206,22 +224,48 @@ async def measure(stage: ConsoleStage) -> list[Cost]:
     return found
 
 
-async def time_runs(world: World) -> float:
-    """Return the median of the seconds that a run without news takes; the first ones settle what is held."""
-    spent = list[float]()
-    for _ in range(2 + 2 * _REPEAT + 1):
-        begun = time.perf_counter()
-        await world.sync("delta")
-        spent.append(time.perf_counter() - begun)
-    return statistics.median(spent[2:])
+async def time_run(stage: ConsoleStage, kind: PullKind) -> float:
+    """Return the seconds of a run; the console knows of it, as that of a daemon does."""
+    request = RunRequest(pull=kind, trigger="cli")
+    stage.vitals.running = request
+    begun = time.perf_counter()
+    await stage.world.sync(kind)
+    spent = time.perf_counter() - begun
+    stage.vitals.running = None
+    return spent
 
 
-async def read_on(browser: Browser) -> None:
-    """Open pages, one a second, until cancelled."""
-    while True:
-        for path in ("/", "/runs", "/users", "/held"):
-            await browser.get(path)
-            await asyncio.sleep(1.0)
+async def compare_runs(stage: ConsoleStage, kind: PullKind, rounds: int) -> None:
+    """Print what a run without news takes alone and beside readers, in turn; the first two settle what is held."""
+    spent: dict[Readers, list[float]] = {readers: [] for readers in READERS}
+    for _ in range(2):
+        await time_run(stage, kind)
+    for number in range(rounds):
+        for readers in READERS[:: 1 if number % 2 else -1]:
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(read_on(stage.sign_in("viewer"), readers.pause, first=number), name="a reader")
+                    for _ in range(readers.number)
+                ]
+                await asyncio.sleep(random.random() if tasks else 0.0)
+                spent[readers].append(await time_run(stage, kind))
+                for task in tasks:
+                    task.cancel()
+    alone = spent[READERS[0]]
+    for readers, seconds in spent.items():
+        ratios = [each / other for each, other in zip(seconds, alone, strict=True)]
+        low, middle, high = statistics.quantiles(ratios, n=4)
+        told = f"median {statistics.median(seconds):.3f} s ({min(seconds):.3f} to {max(seconds):.3f})"
+        print(
+            f"a {kind} run {readers.name}: {told}; by pair {middle:.3f} times alone (quartiles {low:.3f}, {high:.3f})"
+        )
+
+
+async def read_on(browser: Browser, pause: float, first: int) -> None:
+    """Open one page after the other until cancelled."""
+    for place in itertools.count(first):
+        await browser.get(READ[place % len(READ)])
+        await asyncio.sleep(pause)
 
 
 async def _ask(browser: Browser, method: str, path: str, form: Sequence[tuple[str, str]], token: str) -> Answer:
@@ -231,7 +275,7 @@ async def _ask(browser: Browser, method: str, path: str, form: Sequence[tuple[st
     return await browser.send(method, path, headers=headers, form=[*form, ("form_token", token)])
 
 
-async def run(company: Company, store: Path) -> list[Cost]:
+async def run(company: Company, store: Path, rounds: int) -> list[Cost]:
     """Make the store where it is not there yet, and measure."""
     begun, made = time.process_time(), not store.exists()
     world = open_world(f"sqlite:///{store}")
@@ -255,12 +299,9 @@ async def run(company: Company, store: Path) -> list[Cost]:
         print(f"made ready in {prepared * 1000:.0f} ms; the first page of all: {first * 1000:.0f} ms")
         print(f"everybody counted behind it: {counting:.1f} s")
         found = await measure(stage)
-        if made:
-            alone = await time_runs(world)
-            reading = asyncio.create_task(read_on(stage.sign_in("viewer")), name="a reader")
-            beside = await time_runs(world)
-            reading.cancel()
-            print(f"a run without news: {alone:.2f} s, beside a reader who opens a page a second: {beside:.2f} s")
+        if made and rounds:  # the company is in memory: a store that was kept has none
+            await compare_runs(stage, "delta", rounds)
+            await compare_runs(stage, "full", max(2, rounds // 4))
     world.database.close()
     return found
 
@@ -272,11 +313,12 @@ def main() -> int:
     parser.add_argument("--groups", type=int, default=5_000)
     parser.add_argument("--memberships", type=int, default=300_000)
     parser.add_argument("--store", type=Path, help="a SQLite file to keep: made when it is not there, used when it is")
+    parser.add_argument("--rounds", type=int, default=24, help="runs with and without readers; 0 leaves them out")
     options = parser.parse_args()
     structlog.configure(processors=[_say_nothing])
     company = Company(options.people, options.groups, options.memberships)
     with tempfile.TemporaryDirectory(prefix="syncd-bench-") as folder:
-        found = asyncio.run(run(company, options.store or Path(folder) / "store.db"))
+        found = asyncio.run(run(company, options.store or Path(folder) / "store.db", options.rounds))
     for cost in sorted(found, key=lambda each: -each.milliseconds):
         size = f"{cost.milliseconds:7.0f} ms {cost.kilobytes:7.1f} kB"
         print(f"{cost.role:9}{cost.method:5}{cost.status} {size}  {cost.path}{'  OVER' if cost.over else ''}")

@@ -13,12 +13,14 @@ from datetime import timedelta
 
 import openpyxl
 import pytest
+from sqlalchemy import update
 
 from syncd.model.privilege import Place as Somewhere
 from syncd.model.privilege import Privilege
 from syncd.model.run import RunRequest
 from syncd.plan.report.scope_verdicts import Place
 from syncd.plan.rules import LicenceRule
+from syncd.store.schema.tables import changes
 from syncd.web.console.paths import draw_paths
 from syncd.web.console.texts.catalogue import Texts
 from tests.fakes.console import Browser, ConsoleStage, open_console
@@ -324,6 +326,20 @@ async def test_numbers_by_state_follow_what_happens(world: World, viewer: Browse
     assert "Nothing that fits" in text
 
 
+async def test_a_list_by_state_says_who_has_another_state_by_now(world: World, viewer: Browser) -> None:
+    """What a run that goes on has done since everybody was counted is told, and the rows say what is true."""
+    page = words((await viewer.get("/users?state=held")).text)
+    assert "another state by now" not in page
+    assert "held 9" in page
+    with world.database.transaction() as connection:
+        connection.execute(update(changes).where(changes.c.status == "held").values(status="done"))
+    text = (await viewer.get("/users?state=held")).text
+    live = re.findall(r'class="badge state-(\w+)"', text)
+    assert live == ["leaving"] * 9
+    assert "9 of these have another state by now" in words(text)
+    assert "held 9" in words(text)
+
+
 async def test_nobody_waits_for_the_numbers_of_a_large_company(
     world: World, stage: ConsoleStage, viewer: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -423,3 +439,17 @@ def test_the_picture_of_nested_groups_has_each_group_once() -> None:
     many = [Place(str(n), f"G{n}", (f"G{n}",)) for n in range(60)]
     assert "36 more groups are in the list" in str(draw_paths(many, "Ann", Texts("en")))
     assert str(draw_paths([], "Ann", Texts("en"))) == ""
+
+
+async def test_runs_that_say_the_same_say_it_once(world: World, viewer: Browser) -> None:
+    """What is held since the same run stands with the newest, and what an older run held leads to the newest."""
+    for _ in range(3):
+        assert (await world.sync()).status == "held"
+    text = words((await viewer.get("/runs")).text)
+    assert text.count("held since run 2") == 1
+    assert text.count("as in run 5") == 2
+    assert 'href="/held/5"' in (await viewer.get("/held/2")).text
+    person = (await viewer.get("/runs/5?outcome=held&by=record&action=unlink")).text
+    assert words(person).count("held since run 2") == 1 + len(re.findall('class="subject"', person)), (
+        "above, and once each"
+    )

@@ -86,6 +86,7 @@ async def test_many_differences_begin_with_numbers_and_say_a_reason_once(
     assert max(map(len, lines)) <= 100
     assert told.count("do not want it any more") == told.count("scope.protect names it") == 1
     assert sum(line.startswith("user ") for line in lines) == 30
+    assert all(line.count("@x.com") == 1 for line in lines if line.startswith("user ")), "no id twice"
     make_list(world).print(Listing(limit=5))
     assert "26 more are not shown: --limit N shows more, --csv FILE writes all" in capsys.readouterr().out
     make_list(world, "group").print(Listing())

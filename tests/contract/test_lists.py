@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from syncd.model.kinds import RECORD_KINDS
 from syncd.model.reason import Cause
 from syncd.store.reports.change_summary import load_summary
 from syncd.store.reports.status import Report
 from syncd.store.runs.runlog import Chosen
+from syncd.sync.passage import pass_complete
 from tests.fakes.rules import make_limits, make_rules
 from tests.fakes.world import World
 
@@ -84,3 +87,36 @@ async def test_people_are_counted_as_they_are_listed(world: World) -> None:
         lines = list(report.iterate(kind))
         assert report.count(kind) == Counter((line.state, line.reason) for line in lines)
         assert list(report.iterate(kind, at_once=2)) == lines
+
+
+async def test_a_plan_says_where_people_stand_when_it_is_complete(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the next run makes its plan, who is held is held: the guard is asked at the end of it."""
+
+    def count() -> dict[str, Counter[str]]:
+        found: dict[str, Counter[str]] = {}
+        for kind in RECORD_KINDS:
+            found[kind] = Counter()
+            for (state, _), number in Report(world.database, world.rules.policy).count(kind).items():
+                found[kind][state] += number
+        return found
+
+    seen = []
+
+    def look(*arguments: Any, **options: Any) -> Any:
+        seen.append(count())
+        assert world.store.plans.count_outcomes.blocking(arguments[1]), "there is a plan in the making"
+        return pass_complete(*arguments, **options)
+
+    before = count()
+    assert before["user"]["held"] == 4
+    monkeypatch.setattr("syncd.sync.planning.planner.pass_complete", look)
+    assert (await world.sync("full")).status == "held"
+    assert seen == [before]
+    assert count() == before
+    monkeypatch.undo()
+    for number in range(4):
+        world.source.put_user(f"u{number}", accountEnabled=True)
+    assert (await world.sync()).status == "succeeded"
+    assert count() == {"user": {"active": 6}, "group": {"active": 2}}

@@ -335,6 +335,9 @@ async def test_a_portal_that_forbids_substitutions_gets_everything_else(
         asked = len(world.portal.writes)
         await world.sync("delta", retry_failed=False)
         assert len(world.portal.writes) == asked
+        plan = [change for change in world.changes(await world.sync("full", write=False)) if "substitution" in change]
+        assert len(plan) == 2
+        assert all(change.endswith("deferred") for change in plan), "a plan says what a run can do"
         world.clock.ahead += timedelta(hours=2)
         await world.sync("delta", retry_failed=False)
         assert asked < len(world.portal.writes) <= asked + 2

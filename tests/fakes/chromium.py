@@ -22,7 +22,7 @@ _FLAGS = (
     "--headless=new", "--hide-scrollbars", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
     "--ignore-certificate-errors", "--no-first-run", "--disable-background-networking",
 )  # fmt: skip
-_KEYS = {"Tab": Keys.TAB, "Enter": Keys.ENTER, " ": Keys.SPACE}
+_KEYS = {"Tab": Keys.TAB, "Enter": Keys.ENTER, " ": Keys.SPACE, "Down": Keys.ARROW_DOWN}
 
 
 class Chromium:
@@ -60,8 +60,18 @@ class Chromium:
         await self._do(write)
 
     async def press(self, key: str) -> None:
-        """Press a key, as somebody does who uses no mouse."""
-        await self._do(lambda driver: driver.switch_to.active_element.send_keys(_KEYS[key]))
+        """Press a key, or type a text, as somebody does who uses no mouse."""
+        await self._do(lambda driver: driver.switch_to.active_element.send_keys(_KEYS.get(key, key)))
+
+    async def follow(self) -> None:
+        """Press Enter where that leads to another page, and wait for that page."""
+
+        def follow(driver: Chrome) -> None:
+            page = driver.find_element(By.TAG_NAME, "html")
+            driver.switch_to.active_element.send_keys(Keys.ENTER)
+            WebDriverWait(driver, _SECONDS).until(staleness_of(page))
+
+        await self._do(follow)
 
     async def save(self, selector: str, folder: Path) -> bytes:
         """Click on something that is to be saved, and return what was."""

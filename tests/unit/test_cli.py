@@ -545,3 +545,17 @@ def test_the_package_is_the_program_as_well(
     with pytest.raises(SystemExit) as ended:
         runpy.run_module("syncd", run_name="__main__")
     assert (ended.value.code, capsys.readouterr().out.split()[0]) == (0, "syncd")
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("licenses", "No such command 'licenses'. Did you mean 'licences'?"),
+        ("user", "No such command 'user'. Did you mean 'users'?"),
+        ("xyzzy", "No such command 'xyzzy'.\n"),
+    ],
+)
+def test_a_misspelt_command_is_told_the_one_that_is_like_it(word: str, told: str) -> None:
+    """With exit code 2, and nothing is guessed."""
+    refused = syncd(word)
+    assert (refused.exit_code, told in refused.stderr) == (2, True), refused.stderr

@@ -170,3 +170,24 @@ async def test_who_rejected_is_on_record(world: World) -> None:
         ("withdraw", "command", name_person(), 8),
     ]
     assert f"{name_person()} rejected 8 changes by command" in syncd("runs", "show", str(run.id)).stdout
+
+
+async def test_what_was_decided_is_one_document_for_machines(world: World) -> None:
+    """Each command that only says a sentence to people."""
+    day = f"{Clock().now() + timedelta(days=9):%Y-%m-%d}"
+    paused = document("pause", LOGIN, OTHER, "--until", day, "--reason", "leave,  long")
+    assert (paused["who"], paused["reason"]) == ([LOGIN, OTHER], "leave, long")
+    assert paused["until"].startswith(day[:7])
+    assert document("resume", LOGIN) == [{"who": LOGIN, "was_paused": True}]
+    assert document("resume", LOGIN) == [{"who": LOGIN, "was_paused": False}]
+    assert document("release", LOGIN) == {"bps_ids": [LOGIN]}
+    linked = {"bps_id": "legacy.eve@old.example", "who": LOGIN}
+    assert document("link", LOGIN, "Legacy.Eve@old.example") == {**linked, "was_linked": False}
+    assert document("link", LOGIN, "Legacy.Eve@old.example") == {**linked, "was_linked": True}
+    world.rules = make_rules(limits=make_limits(max_removals=0))
+    world.source.put_user("u4", accountEnabled=False)
+    run = await world.sync()
+    assert run.status == "held"
+    held = run.counts["held"]
+    assert document("reject", str(run.id)) == {"run": run.id, "changes": held, "withdrawn": False}
+    assert document("reject", str(run.id), "--withdraw") == {"run": run.id, "changes": held, "withdrawn": True}

@@ -157,7 +157,7 @@ async def test_people_and_groups_begin_with_numbers_and_say_a_reason_once() -> N
     """The rows name it by its number; states may be several; a search shows whom it finds."""
     lines = check_screen(syncd("users").stdout)
     assert lines[0] == "50 users: active 8, held 42"
-    assert lines[1].startswith("  (1) 42 held: unlink of 1 membership: ")
+    assert lines[1] == "  (1) 42 held: 42 times unlink, guard.max_removals allows 0 in a run"
     rows = [line for line in lines if "person.number" in line]
     assert len(rows) == 50
     assert sum(line.endswith("(1)") for line in rows) == GONE
@@ -229,3 +229,42 @@ async def test_many_runs_begin_with_how_they_ended(world: World) -> None:
     assert lines[0].startswith("24 runs: succeeded ")
     assert "held" in lines[0]
     assert any("4 more are not shown" in line for line in syncd("runs").stdout.splitlines())
+
+
+async def found_two_groups(made: World) -> None:
+    """Thirty people in one group and ten of them in another as well, all disabled: their unlinking is held."""
+    for group in ("staff", "second"):
+        made.source.put_group(group, displayName=group.title(), mailNickname=f"{group}@groups.example.com")
+    for number in range(30):
+        made.source.put_user(f"u{number}", userPrincipalName=login(number), displayName=f"P {number}")
+        made.source.link("staff", f"u{number}")
+        if number < 10:
+            made.source.link("second", f"u{number}")
+    await made.sync()
+    made.rules = make_rules(limits=make_limits(max_removals=0))
+    for number in range(30):
+        made.source.put_user(f"u{number}", accountEnabled=False)
+    assert (await made.sync()).status == "held"
+
+
+async def test_people_who_are_held_for_one_reason_have_it_said_once(tmp_path: Path, companies: Companies) -> None:
+    """However many memberships each of them is to lose: the row has the number, the reason stands above."""
+    (await fill(tmp_path / "syncd.db", companies, founded_by=found_two_groups)).database.close()
+    lines = check_screen(syncd("users").stdout)
+    assert lines[:2] == ["30 users: held 30", "  (1) 30 held: 40 times unlink, guard.max_removals allows 0 in a run"]
+    flat = [" ".join(line.split()) for line in lines]
+    assert sum(line.endswith("unlink of 1 membership (1)") for line in flat) == 20
+    assert sum(line.endswith("unlink of 2 memberships (1)") for line in flat) == 10
+    assert sum("guard.max_removals" in line for line in lines) == 1
+    assert syncd("users", "--wide").stdout.count("unlink of 2 memberships: 40 times unlink") == 10
+
+
+async def test_runs_that_say_the_same_say_it_once(world: World) -> None:
+    """What is held since the same run stands with the newest; in a pipe each row says everything."""
+    for _ in range(3):
+        assert (await world.sync()).status == "held"
+    lines = check_screen(syncd("runs").stdout)
+    flat = " ".join(" ".join(lines).split())
+    assert flat.count("held since run 2") == 1
+    assert flat.count("; as in run 5") == 2
+    assert syncd("runs", "--wide").stdout.count("held since run 2") == 3

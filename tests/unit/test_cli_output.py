@@ -83,6 +83,18 @@ def test_no_id_is_ever_broken_and_no_line_is_longer_than_it_must_be(
     assert all(line == line.rstrip() for line in lines)
 
 
+def test_as_many_rows_as_there_is_room_for_stand_in_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few long rows take nobody else out of line."""
+    monkeypatch.setenv("COLUMNS", "60")
+    short, other = ("P" * 5, "x" * 20, "active"), ("P" * 9, "x" * 18, "active")
+    rows = [("P", "x" * 70, "active") if not n % 20 else other if n % 2 else short for n in range(60)]
+    print_table((("name", 1), ("id", 1), ("state", 1)), rows)
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.index("active") == 33 for line in lines if "active" in line) == 57
+
+
 def test_wide_characters_count_for_two(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise the columns behind a Japanese name would not stand below one another."""
     monkeypatch.setenv("COLUMNS", "60")
@@ -142,3 +154,23 @@ def test_times_are_utc_to_the_second() -> None:
     """None stays None."""
     assert format_time(datetime(2026, 3, 1, 2, 3, 4, 567, tzinfo=UTC)) == "2026-03-01T02:03:04Z"
     assert format_time(None) is None
+
+
+def test_a_column_may_be_kept_whole_and_no_word_is_broken_where_there_are_none(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name of a check stays on one line; a row that is no row of columns is wrapped between words."""
+    monkeypatch.setenv("COLUMNS", "50")
+    said = "the list of users can be read, and so can that of the groups"
+    print_table((("check", 0), ("detail", 2), ("remedy", 1)), [("portal users read", said, "do nothing of all that")])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].startswith("portal users read  ")
+    assert max(map(len, lines)) <= 50
+    print_table((("check", 0), ("detail", 2), ("remedy", 1)), [("store", f"{'x' * 50} {said}", "do nothing")])
+    told = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert "x" * 50 in told
+    assert all(
+        set(line.split()) <= {*said.split(), "x" * 50, "store", "do", "nothing", "check", "detail", "remedy"}
+        for line in told
+    )
+    assert max(len(line) for line in told if "x" not in line) <= 50

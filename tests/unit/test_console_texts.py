@@ -142,3 +142,14 @@ def test_closed_lists_have_a_text_for_every_word(language: str) -> None:
 def test_a_word_without_a_text_is_shown_as_it_is() -> None:
     """A newer kind of run, say."""
     assert Texts("pl").known("kind.some_new_kind") == "some new kind"
+
+
+@pytest.mark.parametrize(
+    ("number", "english", "polish"),
+    [(1, "1 more group is", "1 grupa"), (3, "3 more groups are", "3 grupy"), (12, "12 more groups are", "12 grup"),
+     (22, "22 more groups are", "22 grupy"), (1005, "1,005 more groups are", "1\u00a0005 grup")],
+)  # fmt: skip
+def test_a_number_has_the_word_that_goes_with_it(number: int, english: str, polish: str) -> None:
+    """One and many in English; one, few and many in Polish."""
+    assert Texts("en")("explain.paths_left", n=number) == f"{english} in the list."
+    assert Texts("pl")("explain.paths_left", n=number) == f"I jeszcze {polish} na liście."

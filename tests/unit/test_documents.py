@@ -14,8 +14,8 @@ from tests.documents import check_document, find_document, make_validator
 from tests.unit import pages
 from tools import reference_commands, reference_documents
 
-_SAYS_NOTHING = {"completion", "config schema", "link", "pause", "reject", "release", "resume", "run"}
-"""Commands whose output is no document of ours: `config schema` prints a schema by itself, the others a sentence."""
+_SAYS_NOTHING = {"completion", "config schema", "run"}
+"""Commands whose output is no document of ours: a script, a schema, log lines."""
 _IN_TURNS = {"sandbox"}
 """Read by a test that gives its words in turns, before and after the options (`e2e/test_commands.py`)."""
 _READ_BY = {"document", "syncd", "check_document"}

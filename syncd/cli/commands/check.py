@@ -49,7 +49,7 @@ def check(context: click.Context, invocation: Invocation) -> None:
         _print_settings(settings)
         print_line()
         print_table(
-            (("check", 4), ("status", 2), ("detail", 10), ("remedy", 8)),
+            (("check", 0), ("status", 2), ("detail", 10), ("remedy", 8)),
             ((item.check, item.status, item.detail, item.remedy) for item in checks),
         )
     if any(item.misnamed for item in checks):

@@ -16,6 +16,7 @@ from syncd.cli.screen.output import Stream, format_time, print_json, print_line
 from syncd.cli.screen.pager import paged
 from syncd.cli.screen.table import find_width
 from syncd.clock import Clock
+from syncd.model.numbers import tell_number
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -56,7 +57,7 @@ def due(invocation: Invocation, *, ics: str | None, listing: Listing) -> None:
     if ics == "-" and (listing.csv == "-" or invocation.json):
         raise click.UsageError("the calendar and the list cannot both go to stdout: name a file for one of them")
     if ics not in (None, "-"):
-        require_folder(Path(ics))
+        require_folder(Path(ics), "--ics")
     settings, now = invocation.start(need=STORE_ONLY, quiet=True), Clock().now()
     with contextlib.closing(open_store(settings, create=False)) as database:
         entries = list(listing.take(load_dates(settings, database, now)))
@@ -85,7 +86,7 @@ def _sum_up(entries: list[Due]) -> str:
     counts = Counter(entry.what for entry in entries)
     nexts = {entry.what: entry.at for entry in reversed(entries)}
     told = (f"{what} {number:,} (next {nexts[what]:%Y-%m-%d})" for what, number in counts.most_common())
-    return f"{len(entries):,} dates: {', '.join(told)}"
+    return f"{tell_number(len(entries), 'date')}: {', '.join(told)}"
 
 
 def load_dates(settings: Settings, database: Database, now: datetime, *, until: datetime | None = None) -> list[Due]:

@@ -24,6 +24,7 @@ from syncd.cli.screen.output import Stream, print_json, print_line
 from syncd.cli.screen.pager import paged
 from syncd.cli.screen.runs import describe_run, explain_result, print_run
 from syncd.clock import Clock
+from syncd.model.numbers import tell_number
 
 if TYPE_CHECKING:
     from syncd.model.change import Action
@@ -93,7 +94,8 @@ def held(invocation: Invocation, *, actions: tuple[Action, ...], places: bool | 
                 print_line(say(Cause.PRIVILEGES_REFUSED).text)
             for run_id, number in approvals.count_rejections().items():
                 print_line(
-                    f"Rejected, and not proposed again until their objects change: {number:,} changes of run {run_id}. "
+                    "Rejected, and not proposed again until their objects change: "
+                    f"{tell_number(number, 'change')} of run {run_id}. "
                     f"To take that back: syncd reject {run_id} --withdraw"
                 )
     finally:
@@ -208,21 +210,24 @@ def reject(
     try:
         if withdraw:
             kinds, only = _join_words(kinds, only, more)
-            _withdraw(database, run, kinds=kinds, only=only)
+            _withdraw(database, run, kinds=kinds, only=only, as_json=invocation.json)
             return
         approval = _make_approval(database, run, kinds=kinds, only=only, more=more, believes=False)
         if approval is not None:
             number = Store(database).decisions.reject(approval)
             _record(database, "reject", approval, number)
+            if invocation.json:
+                print_json({"run": run, "changes": number, "withdrawn": False})
+                return
             print_line(
-                f"Rejected: {number} changes. They are not proposed again until their objects change, or until "
-                f"'syncd reject {run} --withdraw'."
+                f"Rejected: {tell_number(number, 'change')}, not proposed again until what is concerned changes, or "
+                f"until 'syncd reject {run} --withdraw'."
             )
     finally:
         database.close()
 
 
-def _withdraw(database: Database, run: int, *, kinds: tuple[str, ...], only: tuple[str, ...]) -> None:
+def _withdraw(database: Database, run: int, *, kinds: tuple[str, ...], only: tuple[str, ...], as_json: bool) -> None:
     from syncd.model.run import Approval
     from syncd.store.store import Store
 
@@ -232,9 +237,12 @@ def _withdraw(database: Database, run: int, *, kinds: tuple[str, ...], only: tup
         fits = " that fits --kind and --only" if kinds or only else ""
         raise click.UsageError(f"nothing{fits} that run {run} held is rejected (any more)")
     _record(database, "withdraw", approval, number)
+    if as_json:
+        print_json({"run": run, "changes": number, "withdrawn": True})
+        return
     print_line(
-        f"Withdrawn: {number} rejections. The next run looks at everybody: it carries out what is within the guard's "
-        "limits, and holds the rest."
+        f"Withdrawn: {tell_number(number, 'rejection')}. The next run looks at everybody: it carries out what is "
+        "within the guard's limits, and holds the rest."
     )
 
 

@@ -18,6 +18,7 @@ from syncd.cli.screen.pager import paged
 from syncd.cli.screen.people import find_object
 from syncd.clock import Clock
 from syncd.model.kinds import RecordKind
+from syncd.model.numbers import tell_number
 from syncd.model.shell import quote_word
 
 if TYPE_CHECKING:
@@ -81,9 +82,8 @@ def orphans(invocation: Invocation, *, orphan_class: str | None, listing: Listin
         told = ", ".join(f"{name} {counts[name]:,}" for name in _CLASSES if counts[name])
         with paged():
             number = sum(counts.values())
-            print_line(
-                f"The portal, {when}, has {number:,} records that the tenant does not know{told and f': {told}'}"
-            )
+            has = tell_number(number, "record")
+            print_line(f"The portal, {when}, has {has} that the tenant does not know{told and f': {told}'}")
             if counts:
                 listing.print(COLUMNS, map(_make_row, iterate()), total=sum(counts.values()), more=": use --limit")
 
@@ -117,7 +117,10 @@ def link(invocation: Invocation, *, who: str, bps_id: str, wait: timedelta | Non
         kind, record, spelled = _find_record(database, bps_id, found.kind)
         owned = store.decisions.load_owned(found.kind, found.key)
         if spelled in owned:
-            print_line(f"{spelled} is the record of {who} already.")
+            if invocation.json:
+                print_json({"bps_id": spelled, "who": who, "was_linked": True})
+            else:
+                print_line(f"{spelled} is the record of {who} already.")
             return
         if owned:
             let_go = f"'syncd release {quote_word(owned[0])}'"
@@ -135,6 +138,9 @@ def link(invocation: Invocation, *, who: str, bps_id: str, wait: timedelta | Non
             ),
             wait,
         )
+    if invocation.json:
+        print_json({"bps_id": spelled, "who": who, "was_linked": False})
+        return
     print_line(
         f"{spelled} is the record of {who} from now on. 'syncd plan none' shows what the next run does about it."
     )
@@ -172,7 +178,11 @@ def release(invocation: Invocation, *, bps_ids: tuple[str, ...], wait: timedelta
                     partial(decisions.release, kind, records, now=Clock().now()),
                     wait,
                 )
-    print_line(f"Let go of: {', '.join(name for records in chosen.values() for name in records.values())}")
+    let_go = [name for records in chosen.values() for name in records.values()]
+    if invocation.json:
+        print_json({"bps_ids": let_go})
+    else:
+        print_line(f"Let go of: {', '.join(let_go)}")
 
 
 def _find_record(database: Database, bps_id: str, kind: RecordKind | None = None) -> tuple[RecordKind, Any, str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from syncd.cli.options import STORE_ONLY, Invocation, name_person, pass_invocation, shared_options
-from syncd.cli.screen.output import print_line
+from syncd.cli.screen.output import Stream, format_time, print_json, print_line
 from syncd.cli.screen.people import find_object
 from syncd.clock import Clock
 
@@ -51,6 +51,9 @@ def pause(invocation: Invocation, *, who: tuple[str, ...], until: str, reason: s
             Store(database).decisions.pause(
                 source=source, record=record, until=moment, reason=" ".join(reason.split()), by=name_person(), now=now
             )
+    if invocation.json:
+        print_json({"who": list(who), "until": format_time(moment), "reason": " ".join(reason.split())})
+        return
     print_line(f"Paused until {moment:%Y-%m-%d %H:%M} UTC: {', '.join(who)}. 'syncd resume' ends it earlier.")
 
 
@@ -70,11 +73,14 @@ def resume(invocation: Invocation, *, who: tuple[str, ...]) -> None:
 
     with contextlib.closing(open_store(invocation.start(need=STORE_ONLY), create=False)) as database:
         chosen = [(each, _find(database, each)) for each in who]
-        for name, (source, record) in chosen:
-            if Store(database).decisions.resume(source=source, record=record):
-                print_line(f"{name} goes on with the next run.")
-            else:
-                print_line(f"{name} was not paused.")
+        resumed = {
+            name: Store(database).decisions.resume(source=source, record=record) for name, (source, record) in chosen
+        }
+    if invocation.json:
+        print_json(Stream({"who": name, "was_paused": was} for name, was in resumed.items()))
+        return
+    for name, was in resumed.items():
+        print_line(f"{name} goes on with the next run." if was else f"{name} was not paused.")
 
 
 def _find(database: Database, who: str) -> tuple[int | None, int | None]:

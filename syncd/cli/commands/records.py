@@ -145,7 +145,7 @@ def _print(report: Report, wanted: _Wanted) -> None:
     narrow = find_width(wide=listing.wide) is not None
     shown = listing.print(
         [column for column in COLUMNS if not (narrow and column[0] == "source id")],
-        (_make_row(line, marks.get((line.state, line.reason), line.reason), narrow=narrow) for line in lines),
+        (_make_row(line, _shorten(line, marks), narrow=narrow) for line in lines),
         total=total,
         more=": use --limit",
     )
@@ -153,6 +153,23 @@ def _print(report: Report, wanted: _Wanted) -> None:
         print_line("There may be more: use --limit")
     if counts is not None and not at_first:
         print_line(_sum_up(wanted, counts))
+
+
+def _find_shared(reason: str) -> str:
+    """Return the part of a reason that many have in common, whatever is in the way of each."""
+    from syncd.plan.report.status import Told
+
+    return reason.why if isinstance(reason, Told) else reason
+
+
+def _shorten(line: Line, marks: Mapping[tuple[str, str], str]) -> str:
+    """Return why somebody stands there: with the number of the shared part where that was said above."""
+    from syncd.plan.report.status import Told
+
+    mark = marks.get((line.state, _find_shared(line.reason)))
+    if mark is None:
+        return line.reason
+    return f"{line.reason.what} {mark}" if isinstance(line.reason, Told) else mark
 
 
 def _make_row(line: Line, why: str, *, narrow: bool) -> tuple[object, ...]:
@@ -175,7 +192,10 @@ def _sum_up(wanted: _Wanted, counts: Counter[tuple[str, str]]) -> str:
 
 def _print_reasons(counts: Counter[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """Print once each reason that several have; return the number by which a row names it."""
-    several = [(key, number) for key, number in counts.most_common() if number > 1 and key[1]][:_REASONS]
+    shared: Counter[tuple[str, str]] = Counter()
+    for (state, reason), number in counts.items():
+        shared[state, _find_shared(reason)] += number
+    several = [(key, number) for key, number in shared.most_common() if number > 1 and key[1]][:_REASONS]
     for place, ((state, reason), number) in enumerate(several, 1):
         print_line(f"  ({place}) {number:,} {state}: {reason}")
     others = sum(number for (_, reason), number in counts.items() if reason) - sum(number for _, number in several)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, get_args
 
@@ -14,9 +15,18 @@ from syncd.cli.screen.changes import ROWS, describe_changes, describe_values, ex
 from syncd.cli.screen.lists import Listing, actions_option, list_options
 from syncd.cli.screen.output import Stream, print_json, print_line
 from syncd.cli.screen.pager import paged
-from syncd.cli.screen.runs import describe_run, find_run, format_clock_time, format_duration, print_run, summarize_run
+from syncd.cli.screen.runs import (
+    describe_run,
+    find_run,
+    format_clock_time,
+    format_duration,
+    print_run,
+    summarize_run,
+    tell_run,
+)
 from syncd.cli.screen.table import find_width
 from syncd.model.change import Action, OutcomeStatus
+from syncd.model.numbers import tell_number
 from syncd.model.run import RunKind, RunStatus
 
 if TYPE_CHECKING:
@@ -29,8 +39,8 @@ COLUMNS = (
     ("kind", 2),
     ("trigger", 3),
     ("status", 3),
-    ("started (UTC)", 6),
-    ("took", 2),
+    ("started (UTC)", 0),
+    ("took", 0),
     ("what", 16),
 )
 _SHOWN = 20
@@ -92,13 +102,22 @@ def runs(
                 print_line(_sum_up(total, counts))
                 if trouble := _tell_trouble(database, chosen):
                     print_line(trouble)
-            rows = (
-                (record.id, record.kind, record.trigger, record.status, format_clock_time(record),
-                 format_duration(record), summarize_run(record))
-                for record in log.iterate_runs(chosen, limit=most)
-            )  # fmt: skip
+            rows = _make_rows(log.iterate_runs(chosen, limit=most), once=find_width(wide=listing.wide) is not None)
             told = total if listing.limit is None else None  # whoever says how many knows that there may be more
             listing.print(COLUMNS, rows, total=told, more=": --limit N, or --since 30d")
+
+
+def _make_rows(records: Iterable[RunRecord], *, once: bool) -> Iterator[Sequence[object]]:
+    """Yield a row for each run. ``once``: what several of them say one after the other is said by the first."""
+    before: RunRecord | None = None
+    for record in records:
+        what = summarize_run(record)
+        if once and before is not None and record.error and record.error == before.error:
+            what = "; ".join(part for part in (tell_run(record), f"as in run {before.id}") if part)
+        else:
+            before = record
+        took = format_duration(record)
+        yield record.id, record.kind, record.trigger, record.status, format_clock_time(record), took, what
 
 
 def _make_cells(record: RunRecord) -> tuple[object, ...]:
@@ -112,7 +131,7 @@ def _make_cells(record: RunRecord) -> tuple[object, ...]:
 
 def _sum_up(total: int, counts: dict[RunStatus, int]) -> str:
     told = ", ".join(f"{status} {counts[status]:,}" for status in get_args(RunStatus) if status in counts)
-    return f"{total:,} runs: {told}"
+    return f"{tell_number(total, 'run')}: {told}"
 
 
 def _tell_trouble(database: Database, chosen: Chosen) -> str:

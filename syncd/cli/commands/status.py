@@ -17,6 +17,8 @@ from syncd.cli.screen.output import format_time, print_json, print_line
 from syncd.cli.screen.runs import describe_run, format_duration
 from syncd.cli.screen.table import find_width, wrap
 from syncd.clock import Clock
+from syncd.model.numbers import tell_number
+from syncd.plan.report.due import group_days
 
 if TYPE_CHECKING:
     from syncd.cli.documents.shared import Licence
@@ -251,7 +253,7 @@ def _iterate_lines(picture: _Picture) -> Iterator[tuple[str, str]]:
     for run_id, number, entry, since in picture.holds:
         began = "" if since is None else f" since {_tell_time(since, now)}"
         until = f", until {entry.at:%Y-%m-%d}"
-        yield "held", f"{number:,} changes of run {run_id}{began}{until}: 'syncd held' lists them"
+        yield "held", f"{tell_number(number, 'change')} of run {run_id}{began}{until}: 'syncd held' lists them"
     for run_id, stream in picture.emptied:
         missing = f"the tenant shows no {ACTIVE[stream]} any more"
         yield "held", f"all {stream} as they are, by run {run_id}: {missing}, see 'syncd held'"
@@ -260,18 +262,29 @@ def _iterate_lines(picture: _Picture) -> Iterator[tuple[str, str]]:
     for line in tell_allowances(picture.allowances):
         yield "today", line
     retried = "" if overview.retried_at is None else f", next attempt {_tell_time(overview.retried_at, now)}"
-    failing = f"{overview.failing:,} changes{retried}: 'syncd users --state failing'" if overview.failing else "nothing"
-    yield "failing", failing
-    yield "drift", f"{picture.drift:,} differences: 'syncd drift' lists them" if picture.drift else "nothing known"
+    failing = f"{tell_number(overview.failing, 'change')}{retried}: 'syncd users --state failing'"
+    yield "failing", failing if overview.failing else "nothing"
+    drift = f"{tell_number(picture.drift, 'difference')}: 'syncd drift' lists them"
+    yield "drift", drift if picture.drift else "nothing known"
     if picture.licences:
-        yield "licences", "; ".join(tell_licence(use) for use in picture.licences)
-    for entry in picture.due[:_DUE_SHOWN]:
-        yield (
-            "due",
-            f"{entry.at:%Y-%m-%d %H:%M} {entry.what}{f' {entry.bps_id}' if entry.bps_id else ''}: {entry.detail}",
-        )
-    if len(picture.due) > _DUE_SHOWN:
-        yield "due", f"{len(picture.due) - _DUE_SHOWN:,} more within 30 days: 'syncd due' lists all"
+        yield "licences", _tell_licences(picture.licences)
+    days = group_days(picture.due)
+    for entry, number in days[:_DUE_SHOWN]:
+        about = f" {entry.bps_id}" if entry.bps_id else ""
+        if number > 1:
+            who = f" ({entry.bps_id} and {number - 1:,} more)" if entry.bps_id else ""
+            yield "due", f"{entry.at:%Y-%m-%d} {entry.what}: {number:,}{who}"
+        else:
+            yield "due", f"{entry.at:%Y-%m-%d %H:%M} {entry.what}{about}: {entry.detail}"
+    if left := sum(number for _, number in days[_DUE_SHOWN:]):
+        yield "due", f"{left:,} more within 30 days: 'syncd due' lists all"
+
+
+def _tell_licences(uses: Sequence[LicenceUse]) -> str:
+    """Return the types that anybody has or is to have; of the others how many there are."""
+    told = [tell_licence(use) for use in uses if use.by_rule or use.by_hand or use.waiting]
+    idle = len(uses) - len(told)
+    return "; ".join([*told, *([f"{tell_number(idle, 'type')} without a holder"] if idle else [])])
 
 
 def tell_licence(use: LicenceUse) -> str:

@@ -15,6 +15,7 @@ from syncd.cli.screen.pager import paged
 from syncd.cli.screen.proposal import count_left, describe_proposal, list_proposal, print_proposal
 from syncd.cli.screen.runs import explain_result, find_run, print_run
 from syncd.model.change import Action
+from syncd.model.numbers import tell_number
 
 if TYPE_CHECKING:
     from syncd.model.run import RunRecord
@@ -90,7 +91,8 @@ def undo(
             if not invocation.json and not dry_run:
                 tell(run_id)
             elif invocation.json and (left := count_left(database, run_id)):
-                click.echo(f"syncd: {left:,} changes of run {wanted.id} cannot be undone, see 'skipped'", err=True)
+                told = tell_number(left, "change")
+                click.echo(f"syncd: {told} of run {wanted.id} cannot be undone, see 'skipped'", err=True)
 
         record = execute(
             settings,
@@ -121,7 +123,7 @@ def undo(
 
 def _name(record: RunRecord) -> str:
     done = record.counts.get("done", 0)
-    when = f"started {format_time(record.started_at)}, {done:,} change{'s' if done != 1 else ''} done"
+    when = f"started {format_time(record.started_at)}, {tell_number(done, 'change')} done"
     return f"To undo: run {record.id} ({record.kind}, trigger {record.trigger}, {when})"
 
 

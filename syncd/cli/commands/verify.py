@@ -9,10 +9,14 @@ import click
 
 from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_options
 from syncd.cli.screen.output import print_json, print_line
+from syncd.model.numbers import tell_number
 
 if TYPE_CHECKING:
     from syncd.model.chain import Verdict
 
+_PRUNED = "let go since (store.keep_runs): not checked any more"
+_UNHASHED = "from before the chain began: unhashed, and nothing is said of them"
+_PENDING = "settled since the last run: the next run adds that to the chain"
 _SHOWN = 20
 PROVES = (
     "This proves that nobody changed, removed or inserted a run, a change or an outcome without making the chain anew "
@@ -39,7 +43,9 @@ def verify(invocation: Invocation, *, head: str | None) -> None:
     from syncd.store.store import Store
 
     if head is not None and not _is_hash(head):
-        raise click.BadParameter(f"'{head}' is no hash: 64 hexadecimal digits, as 'syncd verify' prints them")
+        raise click.BadParameter(
+            f"'{head}' is no hash: 64 hexadecimal digits, as 'syncd verify' prints them", param_hint="--head"
+        )
     with contextlib.closing(open_store(invocation.start(need=STORE_ONLY, quiet=True), create=False)) as database:
         verdict = Store(database).chain.verify(head)
     good = not verdict.broken and verdict.has_noted is not False
@@ -79,13 +85,16 @@ def _print(verdict: Verdict, head: str | None) -> None:
         if len(verdict.broken) > _SHOWN:
             print_line(f"  and {len(verdict.broken) - _SHOWN:,} more: --json has all of them")
     since = "" if verdict.first is None else f", from run {verdict.first} on"
-    print_line(f"{verdict.checked:,} runs are as they were when they ended{since}")
-    if verdict.pruned:
-        print_line(f"{verdict.pruned:,} runs in the chain were let go since (store.keep_runs): not checked any more")
-    if verdict.unhashed:
-        print_line(f"{verdict.unhashed:,} runs are from before the chain began: unhashed, and nothing is said of them")
-    if verdict.pending:
-        print_line(f"{verdict.pending:,} changes were settled since the last run: the next run adds that to the chain")
+    print_line(
+        tell_number(verdict.checked, "run is as it was when it", "runs are as they were when they") + f" ended{since}"
+    )
+    for number, told, many, more in (
+        (verdict.pruned, "run in the chain was", "runs in the chain were", _PRUNED),
+        (verdict.unhashed, "run is", "runs are", _UNHASHED),
+        (verdict.pending, "change was", "changes were", _PENDING),
+    ):
+        if number:
+            print_line(f"{tell_number(number, told, many)} {more}")
     if head is not None:
         there = "is in the chain" if verdict.has_noted else "is NOT in the chain: it was made anew, or cut behind it"
         print_line(f"The noted head {there}")

@@ -166,6 +166,43 @@ class Backup(TypedDict):
     revision: str
 
 
+class Paused(TypedDict):
+    """Who is paused, until when, and why."""
+
+    who: list[str]
+    until: Time
+    reason: str
+
+
+class Resumed(TypedDict):
+    """Who goes on; `was_paused` is false where there was no pause to end."""
+
+    who: str
+    was_paused: bool
+
+
+class Linked(TypedDict):
+    """Whose record it is from now on; `was_linked`: it was so before."""
+
+    bps_id: BpsId
+    who: str
+    was_linked: bool
+
+
+class Released(TypedDict):
+    """The records that are nobody's of ours any more."""
+
+    bps_ids: list[BpsId]
+
+
+class Rejected(TypedDict):
+    """How many changes of a run were rejected, or, where it was `withdrawn`, are planned again."""
+
+    run: int
+    changes: Count
+    withdrawn: bool
+
+
 class Sandbox(TypedDict):
     """Where the imitations answer, the console of the configuration, and where that lies."""
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from syncd.model.change import Action, Change, OutcomeStatus, PlannedChange
     from syncd.store.db.database import Database
     from syncd.store.plans.changes import Placed
+    from syncd.store.reports.change_summary import KindSummary
 
 LONG = 20
 """A list of more rows begins with a summary."""
@@ -217,7 +218,7 @@ def print_summary(listed: ChangeList) -> None:
             parts = []
         if kind.values:
             parts.append(", ".join(f"{value} {number:,}" for value, number in kind.values[:4]))
-        parts.append(_tell_reasons(kind.reasons, kind.others, statuses=listed.statuses))
+        parts.append(_tell_reasons(kind, listed.statuses))
         if kind.worst is not None:
             named = f"{kind.worst.name} ({kind.worst.bps_id})" if kind.worst.name else kind.worst.bps_id
             parts.append(f"worst hit {named}, {kind.worst.lost:,} of {kind.worst.of:,}")
@@ -230,13 +231,12 @@ def _name_concerned(kind: str, number: int) -> str:
     return one if number == 1 else many
 
 
-def _tell_reasons(
-    reasons: Sequence[tuple[str, str, str, int]], others: int, *, statuses: Sequence[OutcomeStatus]
-) -> str:
+def _tell_reasons(kind: KindSummary, statuses: Sequence[OutcomeStatus]) -> str:
     found: dict[str, int] = {}
-    for cause, reason, error, number in reasons:
+    gone = (Cause.DISABLED.value, Cause.DELETED.value)
+    for cause, reason, error, number in kind.reasons:
         words = put_in_words(reason)
-        if cause in (Cause.DISABLED.value, Cause.DELETED.value):
+        if cause in gone:
             words = f"{words} in the tenant"
         if not words or set(statuses) == {"failed"}:
             words = error or words
@@ -244,9 +244,10 @@ def _tell_reasons(
     told = sorted(((words, number) for words, number in found.items() if words), key=lambda item: -item[1])
     if not told:
         return ""
-    if len(told) == 1 and len(found) == 1 and not others:
-        return f"all {told[0][0]}"
-    rest = others + sum(number for _, number in told[3:])
+    if len(found) == 1 and not kind.others:
+        shared = "all " if kind.reasons[0][0] in gone else "all for one reason: "
+        return told[0][0] if kind.number == 1 else f"{shared}{told[0][0]}"
+    rest = kind.others + sum(number for _, number in told[3:])
     parts = [f"{words}: {number:,}" for words, number in told[:3]]
     return ", ".join([*parts, *([f"for other reasons: {rest:,}"] if rest else [])])
 

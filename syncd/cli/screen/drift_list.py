@@ -87,14 +87,14 @@ class DriftList:
             for line in numbers.iterate_lines(self.database):
                 print_line(f"  {line}")
         room = listing.limit or (numbers.total if find_width(wide=listing.wide) is None else ROWS_SHOWN)
-        shown = 0
+        narrow, shown = find_width(wide=listing.wide) is not None, 0
         for why, number in sorted(numbers.left.items(), key=lambda item: (item[0] != "", -item[1])):
             if why:
                 print_line()
                 print_line(f"Of these {number:,} {'are' if number != 1 else 'is'} left by --revert as it is: {why}")
             if room > shown:
                 part = Listing(limit=room - shown, wide=listing.wide)
-                rows = (_make_row(entry, owner) for entry, owner, left in self.iterate() if left == why)
+                rows = (_make_row(entry, owner, narrow=narrow) for entry, owner, left in self.iterate() if left == why)
                 shown += part.print(COLUMNS, name_groups(self.database, rows, kind=0))
         if shown < numbers.total:
             print_line(f"{numbers.total - shown:,} more are not shown: --limit N shows more, --csv FILE writes all")
@@ -107,8 +107,10 @@ def _nothing() -> str:
     )
 
 
-def _make_row(entry: Drift, owner: str | None) -> tuple[str, ...]:
-    return entry.object, entry.bps_id, entry.field, entry.ours or "–", entry.theirs or "–", owner or _NOBODY
+def _make_row(entry: Drift, owner: str | None, *, narrow: bool) -> tuple[str, ...]:
+    """Return a row; a narrow one does not repeat the id of a record that is owned for the person of the same login."""
+    known = "" if narrow and owner == entry.bps_id else owner or _NOBODY
+    return entry.object, entry.bps_id, entry.field, entry.ours or "–", entry.theirs or "–", known
 
 
 @dataclass(kw_only=True)

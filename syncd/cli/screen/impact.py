@@ -10,6 +10,7 @@ import click
 from syncd.cli.options import F
 from syncd.cli.screen.output import format_time, print_line
 from syncd.model.kinds import RECORD_KINDS
+from syncd.model.numbers import tell_number
 
 if TYPE_CHECKING:
     from syncd.config import Settings
@@ -144,7 +145,7 @@ def _print_departures(departures: Mapping[str, tuple[Impact, int]]) -> None:
         for line in describe_impact(card, _NAMED):
             print_line(f"    {line}")
     if len(known) > _CARDS:
-        print_line(f"  … and {len(known) - _CARDS:,} more groups; --json shows all")
+        print_line(f"  … and {tell_number(len(known) - _CARDS, 'more group')}; --json shows all")
 
 
 def _is_departure(card: Impact) -> bool:

@@ -86,10 +86,10 @@ def list_options(command: F) -> F:
         ).json:
             raise click.UsageError("--json prints the list, and --csv and --xlsx write it: keep one of them")
         if xlsx_file == Path("-"):
-            raise click.BadParameter("a workbook is not written to stdout: name a file, or use --csv -")
-        for path in (Path(csv_file) if csv_file not in (None, "-") else None, xlsx_file):
+            raise click.BadParameter("is not written to stdout: name a file, or use --csv -", param_hint="--xlsx")
+        for option, path in (("--csv", Path(csv_file) if csv_file not in (None, "-") else None), ("--xlsx", xlsx_file)):
             if path is not None:
-                require_folder(path)
+                require_folder(path, option)
         return command(*arguments, listing=Listing(csv=csv_file, xlsx=xlsx_file, limit=limit, wide=wide), **options)
 
     decorated: Any = with_listing
@@ -115,10 +115,10 @@ def list_options(command: F) -> F:
     return decorated  # type: ignore[no-any-return]  # click's decorators return what they are given
 
 
-def require_folder(path: Path) -> None:
+def require_folder(path: Path, option: str) -> None:
     """Raise BadParameter unless a file can be made beside ``path``: before the work is done that would be lost."""
     if not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
-        raise click.BadParameter(f"{path.parent} is no folder that can be written to")
+        raise click.BadParameter(f"{path.parent} is no folder that can be written to", param_hint=option)
 
 
 def _write_csv_file(path: Path, headings: Sequence[str], rows: Rows) -> None:

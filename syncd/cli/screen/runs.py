@@ -15,6 +15,7 @@ from syncd.cli.screen.output import (
     print_table,
     printable,
 )
+from syncd.model.numbers import tell_number
 
 if TYPE_CHECKING:
     from syncd.cli.documents.shared import Run
@@ -122,7 +123,7 @@ def _print_outcomes(outcomes: Mapping[tuple[Action, ObjectKind, OutcomeStatus], 
 
 def tell_decision(record: DecisionRecord, run_id: int) -> str:
     """Return who decided what and when, told of a run: the one that held it, or the one that carried it out."""
-    number = "" if record.number is None else f" {record.number:,} changes"
+    number = "" if record.number is None else f" {tell_number(record.number, 'change')}"
     meant = " ".join((*(f"--kind {each}" for each in record.actions), *(f"--only {each}" for each in record.only)))
     of = "" if record.run_id == run_id else f" what run {record.run_id} held"
     done = f", done by run {record.result_run}" if record.result_run not in (None, run_id) else ""
@@ -180,9 +181,14 @@ def format_duration(record: RunRecord) -> str:
 
 def summarize_run(record: RunRecord) -> str:
     """Return the counts of a run and its error in one line."""
+    return "; ".join(part for part in (tell_run(record), record.error) if part)
+
+
+def tell_run(record: RunRecord) -> str:
+    """Return the counts of a run."""
     from syncd.plan.report.counts import tell_counts
 
-    return "; ".join(part for part in (tell_counts(record.counts), record.error) if part)
+    return tell_counts(record.counts)
 
 
 def _sum_up_reading(counts: Mapping[str, int]) -> str:
@@ -206,8 +212,9 @@ def _describe_proof(proof: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         yield f"{stream} {verdict}: {found['read']:,} met{counted}{missing}"
         if not found.get("groups"):
             continue
-        again, removed = found["groups_rechecked"], found["memberships_removed"]
-        yield f"  {again:,} groups lacked members and were read again: {removed:,} memberships are gone"
+        again = tell_number(found["groups_rechecked"], "group lacked members and was", "groups lacked members and were")
+        removed = tell_number(found["memberships_removed"], "membership is", "memberships are")
+        yield f"  {again} read again: {removed} gone"
         for loss in found["groups"]:
             if loss["doubt"]:
                 yield f"  group {loss['source_id']}: {loss['doubt']}; nobody was taken out"

@@ -21,13 +21,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 Column = tuple[str, int]
-"""A heading, and the share of the room that its texts get beside others."""
+"""A heading, and the share of the room that its texts get beside others; 0: they are never folded."""
 
 _AT_ONCE = 500
 _GAP = 2
 _INDENT = "    "
-_PARTS = (98, 95, 90, 80)
-"""Percent of the rows for whose sake the others, which are longer, are set without columns."""
+_LEAST_PART = 80
+"""Percent of the rows that have columns at least, where the others, which are longer, are set without."""
 _LAST_LEAST = 28
 """So much room the last column has, which says why; with less, a row is no column any more."""
 
@@ -70,12 +70,15 @@ def _fit(
     if found is not None:
         return found, set()
     order = sorted(range(len(rows)), key=lambda place: sum(map(_longest_word, rows[place])))
-    for part in _PARTS:
-        chosen = order[: len(rows) * part // 100]
-        found = share(chosen) if chosen else None
-        if found is not None:
-            return found, set(order[len(chosen) :])
-    return None, set()
+    fitting, least, most = None, len(rows) * _LEAST_PART // 100, len(rows) - 1
+    while least <= most:  # so many of them as there is room for: with more rows less of it is left
+        middle = (least + most + 1) // 2
+        found = share(order[:middle]) if middle else None
+        if found is None:
+            most = middle - 1
+        else:
+            fitting, least = (found, set(order[middle:])), middle + 1
+    return fitting or (None, set())
 
 
 def _share(
@@ -86,8 +89,8 @@ def _share(
     if width is None or sum(natural) + gaps <= width:
         return list(natural)
     least = [
-        max(_longest_word(heading), *(_longest_word(row[place]) for row in rows))
-        for place, (heading, _) in enumerate(columns)
+        max(_longest_word(heading), *(_longest_word(row[place]) for row in rows)) if share else natural[place]
+        for place, (heading, share) in enumerate(columns)
     ]
     least[-1] = max(least[-1], min(natural[-1], _LAST_LEAST))
     room = width - gaps - sum(least)
@@ -98,7 +101,7 @@ def _share(
     found = list(least)
     shares = sum(share for _, share in columns) or len(columns)
     for place in order:
-        share = columns[place][1] or 1
+        share = columns[place][1]
         more = min(natural[place] - least[place], room * share // max(1, shares))
         found[place] += more
         room -= more
@@ -124,7 +127,7 @@ def _flow(row: Sequence[str], width: int | None) -> list[str]:
     for text in filter(None, row[:-1]):
         joined = f"{lines[-1]}{' ' * _GAP}{text}" if lines else text
         if lines and measure(joined) > limit:
-            lines.append(_INDENT + text)
+            lines += [_INDENT + line for line in wrap(text, limit - len(_INDENT))]
         else:
             lines[-1:] = [joined]
     last = row[-1]

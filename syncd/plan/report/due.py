@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Literal
 
 from syncd.model.kinds import RECORD_KINDS, RecordKind
@@ -30,6 +30,15 @@ class Due:
     bps_id: str = ""
     detail: str = ""
     key: str = ""
+
+
+def group_days(entries: Iterable[Due]) -> list[tuple[Due, int]]:
+    """Return the first of what is due on the same day in the same way, and how much that is, in the order of dates."""
+    found: dict[tuple[date, What], tuple[Due, int]] = {}
+    for entry in sorted(entries):
+        first, number = found.get((entry.at.date(), entry.what), (entry, 0))
+        found[entry.at.date(), entry.what] = (first, number + 1)
+    return list(found.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ from datetime import datetime
 
 from syncd.model.credential import tell_days
 from syncd.model.event import Event
+from syncd.model.numbers import tell_number
 from syncd.model.run import HELD_FOR, RunRecord
 from syncd.plan.daily import Allowance, describe_allowances
 
@@ -118,7 +119,8 @@ def notify_about_run(
                 for each in allowances
             ],
         }
-        what = f"{sum(held.values()):,} changes wait for a decision" if held else "an emptied list waits for a decision"
+        waiting = tell_number(sum(held.values()), "change waits", "changes wait")
+        what = f"{waiting} for a decision" if held else "an emptied list waits for a decision"
         news.append(Notification("held", subject=f"{what} (run {record.id})", text=text, fields={**fields, **told_now}))
     return tuple(news), _HELD + " ".join(kinds) if kinds else ""
 
@@ -173,7 +175,8 @@ def notify_about_failing(failing: Sequence[Failing], told: str) -> tuple[Notific
         "failing_since": began.isoformat(),
         "commands": ["syncd users --state failing", "syncd groups --state failing"],
     }
-    return Notification("failing", subject=f"{len(failing):,} objects keep failing", text=text, fields=fields), mark
+    subject = f"{tell_number(len(failing), 'object keeps', 'objects keep')} failing"
+    return Notification("failing", subject=subject, text=text, fields=fields), mark
 
 
 def notify_about_refusal(problems: Sequence[str], where: str, told: str) -> tuple[Notification | None, str]:

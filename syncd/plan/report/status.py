@@ -70,6 +70,20 @@ class StandIn:
     until: datetime
 
 
+class Told(str):
+    """A reason in two parts: what is in the way of one object, and why, which many may have in common."""
+
+    what: str
+    why: str
+
+    @classmethod
+    def make(cls, what: str, why: str) -> Told:
+        """Return the reason; it is a text like every other one."""
+        told = cls(f"{what}: {why}")
+        told.what, told.why = what, why
+        return told
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Obstacle:
     """What stands in the way of a record: held or deferred by the newest plan, or failed ``attempts`` times."""

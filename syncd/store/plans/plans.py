@@ -7,6 +7,7 @@ from syncd.store.plans.creations import Creations
 from syncd.store.plans.day import Days
 from syncd.store.plans.doubts import Doubts
 from syncd.store.plans.links import Links
+from syncd.store.plans.making import Making
 from syncd.store.plans.outcomes import Outcomes as Recording
 from syncd.store.plans.plan_files import ProposedPlans
 from syncd.store.plans.push_end import PushEnds
@@ -14,8 +15,8 @@ from syncd.store.plans.respelled import Respelled
 from syncd.store.plans.returns import Returns
 
 
-class Plans(Creations, PushEnds, Days, Returns, Respelled):
-    """Plans and their ends, and the sums of a day."""
+class Plans(Creations, Making, PushEnds, Days, Returns, Respelled):
+    """Plans, how they begin and end, and the sums of a day."""
 
 
 class Outcomes(Recording, Links, Doubts):

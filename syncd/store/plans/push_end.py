@@ -7,10 +7,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Delete, Select, bindparam, delete, exists, func, or_, select
 
-from syncd.model.change import Action
+from syncd.model.change import TRIED, Action
+from syncd.store.db.database import reading
 from syncd.store.db.markers import FULL_PUSH_DUE, RULES, load_markers, save_marker
 from syncd.store.db.part import StorePart, in_thread
-from syncd.store.runs.open_changes import is_touched, settle_earlier
+from syncd.store.plans.change_statements import COUNT_OUTCOMES
+from syncd.store.runs.open_changes import is_touched, select_newest_whole, settle_earlier
 from syncd.store.runs.retries import LATE, is_settled
 from syncd.store.runs.touched import (
     UNFINISHED,
@@ -24,6 +26,7 @@ from syncd.store.schema.tables import (
     changes,
     desired_users,
     failures,
+    runs,
     target_groups,
     target_users,
     touched_groups,
@@ -82,6 +85,21 @@ class PushEnds(StorePart):
             if there.waiting:
                 recall_touches(connection)
 
+    @in_thread
+    def count_events(self, run_id: int) -> dict[tuple[str, str, str], int]:
+        """Return how many changes of each kind ended how in this run, and had not ended so before.
+
+        What nobody tried is none of them. What the run before put off as well is put off once.
+        """
+        run = {"run": run_id}
+        with reading(self._database) as connection:
+            found = {(row[0], row[1], row[2]): row[3] for row in connection.execute(COUNT_OUTCOMES, run)}
+            found = {key: number for key, number in found.items() if key[2] in TRIED}
+            if any(key[2] == "deferred" for key in found):
+                for action, kind, number in connection.execute(_COUNT_PUT_OFF_AGAIN, run):
+                    found[action, kind, "deferred"] -= number
+        return found
+
 
 # ---- statements -----------------------------------------------------------------------------------------------------
 
@@ -135,4 +153,31 @@ _SELECT_FREE = (  # records that are gone, and that somebody maps to who was not
 _SELECT_REPORTS = select(desired_users.c.principal_key).where(
     desired_users.c.manager_key.in_(_select_sources("delete", changes.c.object == "user")),
     desired_users.c.principal_key.is_not(None),
+)
+_BEFORE = changes.alias("before")
+_COUNT_PUT_OFF_AGAIN = (
+    select(changes.c.action, changes.c.object, func.count())
+    .where(
+        _RUN,
+        changes.c.status == "deferred",
+        exists().where(
+            _BEFORE.c.record_key == changes.c.record_key,
+            func.coalesce(_BEFORE.c.target_key, 0) == func.coalesce(changes.c.target_key, 0),
+            _BEFORE.c.target == changes.c.target,
+            _BEFORE.c.object == changes.c.object,
+            _BEFORE.c.action == changes.c.action,
+            _BEFORE.c.status == "deferred",
+            _BEFORE.c.run_id < bindparam("run"),
+            _BEFORE.c.run_id
+            >= func.coalesce(
+                select_newest_whole(
+                    runs.c.id < bindparam("run"),
+                    runs.c.kind != "plan",
+                    runs.c.status.in_(("succeeded", "partial", "held")),
+                ).scalar_subquery(),
+                0,
+            ),
+        ),
+    )
+    .group_by(changes.c.action, changes.c.object)
 )

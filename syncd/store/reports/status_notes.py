@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, and_, bindparam, exists, func, select
 
 from syncd.model.change import ObjectKind
 from syncd.model.kinds import RecordKind
-from syncd.plan.report.status import Obstacle, StandIn
+from syncd.plan.report.status import Obstacle, StandIn, Told
 from syncd.store.db.parameters import among_bound
 from syncd.store.inventory.protection import load_tied
 from syncd.store.runs.open_changes import find_looked, find_newest_planned, is_in_force, is_open_beside
@@ -47,7 +47,7 @@ def load_troubles(connection: Connection, kind: RecordKind, records: Collection[
         for key, action, status, number, error, about in connection.execute(noted, asked):
             what = action if own else f"{action} of {number} {about}{'s' if number != 1 else ''}"
             found = troubles.held if status == "held" else troubles.deferred
-            found[key] = Obstacle(kind=status, reason=f"{what}: {error}")
+            found[key] = Obstacle(kind=status, reason=Told.make(what, error))
         for key, attempts, next_at, error in connection.execute(failed, asked):
             troubles.failed[key] = Obstacle(kind="failed", reason=error, attempts=attempts, next_at=next_at)
     return troubles

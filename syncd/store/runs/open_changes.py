@@ -10,21 +10,37 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, exists, false, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    cast,
+    exists,
+    false,
+    func,
+    or_,
+    select,
+    update,
+)
 
 from syncd.model.reason import Cause
 from syncd.model.run import REVERSALS, SINGLE_KINDS
 from syncd.plan.words import say
+from syncd.store.db.markers import PLANNING
 from syncd.store.db.stops import stopped
 from syncd.store.schema.tables import (
     changes,
     desired_groups,
+    facts,
     failures,
     runs,
     target_groups,
     touched_groups,
     touched_principals,
 )
+from syncd.store.schema.types import Key
 
 _OPEN = ("planned", "deferred", "held")
 
@@ -42,12 +58,19 @@ def find_newest_whole(connection: Connection, *conditions: Any) -> int:
 def find_newest_planned(connection: Connection, *conditions: Any) -> int:
     """Return the newest run over everything that has come to a plan, empty or not; one that only reads has not yet.
 
-    What the runs before left open stands until then, also when that run fails.
+    Nor has one that is making it: what of it is held is decided in the end. What the runs before left open stands until
+    then, also when that run fails.
     """
     if not conditions:
         return max(connection.scalar(statement) or 0 for statement in _FIND_NEWEST_PLANNED)
     good = find_newest_whole(connection, runs.c.status.in_(("succeeded", "partial", "held")), *conditions)
-    return max(good, find_newest_whole(connection, exists().where(changes.c.run_id == runs.c.id), *conditions))
+    return max(good, find_newest_whole(connection, *_is_planned(), *conditions))
+
+
+def _is_planned() -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions that a run has a plan, and is not making it any more."""
+    making = select(cast(facts.c.value, Key)).where(facts.c.name == PLANNING).scalar_subquery()
+    return exists().where(changes.c.run_id == runs.c.id), runs.c.id != func.coalesce(making, 0)
 
 
 def is_open_still(connection: Connection, newest: int) -> ColumnElement[bool]:
@@ -148,5 +171,5 @@ def settle_earlier(connection: Connection, run_id: int) -> None:
 _SELECT_KIND = select(runs.c.kind).where(runs.c.id == bindparam("run"))
 _FIND_NEWEST_PLANNED = (
     select_newest_whole(runs.c.status.in_(("succeeded", "partial", "held"))),
-    select_newest_whole(exists().where(changes.c.run_id == runs.c.id)),
+    select_newest_whole(*_is_planned()),
 )

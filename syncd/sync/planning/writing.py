@@ -58,6 +58,8 @@ class PlanWriter:
     def flush(self) -> None:
         """Write what is not written yet."""
         plans = self._store.plans
+        if not self._next and (self._changes or self._links):
+            plans.begin_plan(self._run_id)
         for start in range(0, len(self._changes), _CHANGES_AT_ONCE):
             some = self._changes[start : start + _CHANGES_AT_ONCE]
             self._next = plans.add_changes.blocking(self._run_id, self._next, some)

@@ -60,11 +60,16 @@ class Desk:
 
 
 class StoreDoor:
-    """Asks the store in threads of their own, a few at a time: no run waits for a page, and no page for long."""
+    """Asks the store in threads of their own, a few at a time: no run waits for a page, and no page for long.
+
+    Beside a run it is one at a time, and each is followed by a rest as long as it took: pages and the run share one
+    interpreter, and however many people read, most of it is the run's.
+    """
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._free = asyncio.Semaphore(ASKING_AT_ONCE)
+        self._beside_run = asyncio.Semaphore(1)
 
     async def ask(self, question: Callable[[Database], T]) -> T:
         """Return what ``question`` makes of the store; raises StoreError, also when it takes too long."""
@@ -73,9 +78,16 @@ class StoreDoor:
             raise StoreError("the store is not opened yet")
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                await self._free.acquire()
-                work = asyncio.get_running_loop().run_in_executor(None, question, database)
-                work.add_done_callback(lambda _: self._free.release())
+                loop = asyncio.get_running_loop()
+                if self._desk.vitals.running is None:
+                    await self._free.acquire()
+                    work = loop.run_in_executor(None, question, database)
+                    work.add_done_callback(lambda _: self._free.release())
+                else:
+                    await self._beside_run.acquire()
+                    begun = loop.time()
+                    work = loop.run_in_executor(None, question, database)
+                    work.add_done_callback(lambda _: loop.call_later(loop.time() - begun, self._beside_run.release))
                 return await asyncio.shield(work)
         except TimeoutError as error:
             raise StoreError(f"the store did not answer within {ANSWER_SECONDS:.0f} seconds") from error

@@ -63,7 +63,8 @@ def show(view: View) -> Page:
         )
     ):
         return page
-    open_still = run_id in store.decisions.load_holding_runs(now=view.now)
+    holding = store.decisions.load_holding_runs(now=view.now)
+    open_still = run_id in holding
     total = count_changes(view.database, run_id, wanted=wanted)
     start = view.count("page") * PAGE_ROWS
     lines = load_changes(view.database, run_id, wanted=wanted, by=by, start=start, limit=PAGE_ROWS)
@@ -75,6 +76,7 @@ def show(view: View) -> Page:
         title=view.texts("held.run_title", n=run_id),
         run=record,
         open_still=open_still,
+        newer=[other for other in holding if other > run_id],
         summary=summary,
         decisions=store.decisions.load_decisions(run_id),
         cards=load_cards(view, run_id),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from syncd.model.run import HELD_FOR
-from syncd.plan.report.due import SOON, tell_credential
+from syncd.plan.report.due import SOON, group_days, tell_credential
 from syncd.plan.report.sides import SIDES
 from syncd.store.reports.due import load_due
 from syncd.store.reports.licences import load_licence_use
@@ -33,7 +33,9 @@ def show(view: View) -> Page:
     known = view.desk.list_ends(view.settings, database, now)
     ends = [tell_credential(name, ends_at, now=now) for name, ends_at in known.items()]
     soon = now + SOON
-    due = [each for each in sorted([*load_due(database, rules, now=now, until=soon), *ends]) if each.at <= soon]
+    days = group_days(
+        each for each in sorted([*load_due(database, rules, now=now, until=soon), *ends]) if each.at <= soon
+    )
     licences = load_licence_use(database, [rule.type for rule in rules.licences])
     counted = view.counts.load(database, rules, now=now)
     first = (now - timedelta(days=DAYS - 1)).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -56,8 +58,8 @@ def show(view: View) -> Page:
         allowances=[
             each for each in store.plans.load_allowances.blocking(now=now) if each.used or each.allowed is not None
         ],
-        due=due[:_DUE_SHOWN],
-        due_more=max(0, len(due) - _DUE_SHOWN),
+        due=days[:_DUE_SHOWN],
+        due_more=sum(number for _, number in days[_DUE_SHOWN:]),
         licences=licences,
         seats=draw_seats(licences, view.texts),
     )

@@ -42,6 +42,7 @@ def show(view: View) -> Page:
         keys = [] if state else [(key, False) for key in report.load_keys(kind, start=start, limit=PAGE_ROWS + 1)]
         total, keys = start + len(keys), keys[:PAGE_ROWS]
     shown = report.load_lines(kind, keys)
+    moved = sum(state is not None and line.state != state for line in shown)
     return view.render(
         "people.html",
         title=view.texts(f"{kind}s.title"),
@@ -52,6 +53,8 @@ def show(view: View) -> Page:
         page=view.count("page"),
         more=start + PAGE_ROWS < total,
         cut=_FOUND_AT_MOST if cut else 0,
+        moved=moved,
+        counted_at=None if counted is None else counted.at,
         counts={} if census is None else census.counts,
         counting=counted is None,
         states=STATES,

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import get_args
 
 from syncd.model.run import RunKind, RunRecord, RunStatus
+from syncd.plan.report.counts import find_same
 from syncd.store.reports.run_lists import load_days, load_runs_before
 from syncd.web.console.charts import draw_kinds
 from syncd.web.console.pages.exports import export
@@ -32,6 +33,7 @@ def show(view: View) -> Page:
         "runs.html",
         title=view.texts("runs.title"),
         records=records[:PAGE_ROWS],
+        same=find_same(records),
         older=records[PAGE_ROWS - 1].id if len(records) > PAGE_ROWS else None,
         newest=not before,
         status=status,

@@ -7,7 +7,7 @@ its own (``CAUSES``). All others are shown as they are, and marked as English.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from syncd.web.console.texts import en, pl, pl_causes
@@ -28,7 +28,7 @@ class Texts:
 
     def __call__(self, key: str, /, **values: object) -> str:
         """Return a text; raises KeyError for a key that is unknown."""
-        shown = {name: self.number(value) if type(value) is int else value for name, value in values.items()}
+        shown = {name: _Number(value, self) if type(value) is int else value for name, value in values.items()}
         return self._texts[key].format(**shown)
 
     def known(self, key: str) -> str:
@@ -46,6 +46,26 @@ class Texts:
     def number(self, value: int) -> str:
         """Return a number as people of that language write it."""
         return f"{value:,}".replace(",", _SEPARATORS[self.language])
+
+
+class _Number:
+    """A number in a text: ``{n}``, or ``{n:change|changes}`` with the word that goes with so many."""
+
+    def __init__(self, value: int, texts: Texts) -> None:
+        self._value = value
+        self._texts = texts
+
+    def __format__(self, forms: str) -> str:
+        shown = self._texts.number(self._value)
+        return f"{shown} {_choose_form(self._value, forms.split('|'))}" if forms else shown
+
+
+def _choose_form(value: int, forms: Sequence[str]) -> str:
+    """Return the form for so many: one and many, or, as in Polish, one, few (2 to 4, 22 to 24, …) and many."""
+    if value == 1 or len(forms) == 1:
+        return forms[0]
+    few = 2 <= value % 10 <= 4 and not 12 <= value % 100 <= 14
+    return forms[1] if few else forms[-1]
 
 
 def choose_language(chosen: str | None, accepted: str) -> str:

@@ -205,7 +205,7 @@ TEXTS: Final[dict[str, str]] = {
     "overview.never": "never",
     "overview.strip": "The last 30 days",
     "overview.changed": "changes made",
-    "overview.held": "{n} changes of run {run}",
+    "overview.held": "{n:change|changes} of run {run}",
     "overview.sides": "Both sides",
     "overview.run": "run {n}",
     "overview.failing": "Failing changes",
@@ -213,6 +213,7 @@ TEXTS: Final[dict[str, str]] = {
     "overview.none_read": "Nothing was read from the tenant yet.",
     "overview.counted": "counted at",
     "overview.due": "Due within 30 days",
+    "overview.due_others": "and {n} more that day",
     "overview.due_more": "{n} more",
     "overview.due_nothing": "Nothing has a date.",
     # pictures

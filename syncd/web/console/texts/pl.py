@@ -216,6 +216,7 @@ TEXTS: Final[dict[str, str]] = {
     "overview.none_read": "Z dzierżawy jeszcze nic nie odczytano.",
     "overview.counted": "policzono o",
     "overview.due": "Terminy w ciągu 30 dni",
+    "overview.due_others": "i tego dnia jeszcze: {n}",
     "overview.due_more": "i jeszcze: {n}",
     "overview.due_nothing": "Nic nie ma terminu.",
     # pictures

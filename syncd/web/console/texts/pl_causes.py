@@ -36,7 +36,10 @@ CAUSES: Final[dict[str, str]] = {
     "moved": "nadane ręcznie kontu sprzed zmiany nazwy",
     "given_again": "cofnięto: nadane ręcznie kontu przed jego usunięciem",
     "undone": "cofnięto",
-    "undone_still_wanted": "cofnięto, choć dzierżawa tego chce: następny przebieg zrobi to ponownie",
+    "undone_still_wanted": (
+        "cofnięto, choć dzierżawa tego chce: następny pełny przebieg zrobi to ponownie, a przebieg delta, "
+        "gdy dzierżawa to zmieni"
+    ),
     "lost_with_portal": "utracone, gdy portal cofnął się w czasie",
     "gives_back": "cofnięto: rekord zostaje oddany",
     "next_wave": "jego fala przyjdzie później: każdą falę czyta się ponownie przed następną (policy.waves)",
