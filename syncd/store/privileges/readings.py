@@ -27,17 +27,12 @@ _SHOWN_WITHIN = timedelta(hours=1)
 """So long the portal may take to do what we sent, and to show it; it speaks of seconds."""
 
 
-def take_over(
-    connection: Connection, place: Place, found: Holders | None, *, now: datetime, only: int | None = None
-) -> None:
-    """Take over who has something at a place, within a transaction; None: there is no such place any more.
+def take_over(connection: Connection, place: Place, found: Holders, *, now: datetime, only: int | None = None) -> None:
+    """Take over who has something at a place, within a transaction.
 
     ``only``: it says something about this group alone, for what is being sent for others may not be there yet.
     """
-    state = "gone" if found is None else "read"
-    upsert(connection, privilege_places, [{"place": place.token, "state": state, "said": ""}])
-    if found is None:
-        return
+    upsert(connection, privilege_places, [{"place": place.token, "state": "read", "said": ""}])
     keys = set(intern_bps_ids(connection, found.bps_ids, spelling=True).values())
     if keys and connection.scalar(ask.NAMES_A_GROUP, {"keys": keys}):
         save_marker(connection, PRIVILEGES_TELLING, "yes")

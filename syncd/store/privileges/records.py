@@ -32,6 +32,8 @@ from syncd.store.privileges.readings import is_ours, take_over
 from syncd.store.privileges.respelling import respell
 from syncd.store.schema.tables import privilege_places, privilege_targets, privileges
 
+_MISSING = "the portal says that there is no such place; the next full run looks again"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sending:
@@ -132,7 +134,10 @@ class Privileges(StorePart):
                 respell(connection, old, new)
 
     def load_readable(self) -> dict[str, tuple[str, str]]:
-        """Return the state of every place that was asked about, by its token: read, gone or refused; and why."""
+        """Return the state of every place that was asked about, by its token, and why.
+
+        read · refused: it could not be read · missing: one answer said that there is no such place · gone: that is sure
+        """
         return {row[0]: (row[1], row[2]) for row in self._database.load_rows(ask.SELECT_PLACES)}
 
     @in_thread
@@ -142,6 +147,20 @@ class Privileges(StorePart):
             state = connection.scalar(ask.SELECT_PLACE, {"of": place.token})
             kept = "read" if state == "read" else "refused"
             upsert(connection, privilege_places, [{"place": place.token, "state": kept, "said": said[:500]}])
+
+    @in_thread
+    def note_missing(self, place: Place) -> None:
+        """Note that the portal said once that there is no such place: no reason yet to let go of anything there."""
+        with self._database.transaction() as connection:
+            if connection.scalar(ask.SELECT_PLACE, {"of": place.token}) != "gone":
+                values = {"place": place.token, "state": "missing", "said": _MISSING}
+                upsert(connection, privilege_places, [values])
+
+    @in_thread
+    def note_gone(self, place: Place) -> None:
+        """Note that there is no such place: nothing of ours can be there."""
+        with self._database.transaction() as connection:
+            upsert(connection, privilege_places, [{"place": place.token, "state": "gone", "said": ""}])
 
     @in_thread
     def forget_place(self, place: Place) -> None:
@@ -163,8 +182,8 @@ class Privileges(StorePart):
                 save_marker(connection, PRIVILEGES_REFUSED, None)
 
     @in_thread
-    def store_reading(self, place: Place, found: Holders | None, *, now: datetime, only: int | None = None) -> None:
-        """Take over who has something at a place; None: there is no such place any more. See `readings`."""
+    def store_reading(self, place: Place, found: Holders, *, now: datetime, only: int | None = None) -> None:
+        """Take over who has something at a place. See `readings`."""
         with self._database.transaction() as connection:
             take_over(connection, place, found, now=now, only=only)
 
