@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from syncd.errors import UnknownObject
 from syncd.model.run import RunRecord
 from syncd.sandbox.portal.places import Given
 from syncd.sandbox.wire.faults import Fault
+from syncd.store.store import Store
 from syncd.sync.planning.drift import DriftCheck
 from syncd.sync.planning.proposal import FromFile
 from syncd.sync.planning.undo import Undo
@@ -83,11 +84,12 @@ class Acts:
         held = [run for run in self.runs if run.status == "held"]
         return await self.office.approve(held[-1]) if held else None
 
-    async def approve_what_waits(self) -> None:
-        """Approve everything that the guard ever held and still does."""
-        for run in self.runs:
-            if run.status == "held":
-                await self.office.approve(run)
+    async def approve_what_waits(self, run: RunRecord) -> None:
+        """Approve everything that the guard holds, by the last run or any before it."""
+        chunks = Store(self.office.database).plans.iterate_changes(run.id)
+        held = {one.held_since or run.id for some in chunks for one, _, _ in some if one.status == "held"}
+        for number in sorted(held):
+            await self.office.approve(replace(run, id=number))
 
     async def _undo(self) -> RunRecord | None:
         """Undo one of the last runs."""

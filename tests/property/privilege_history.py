@@ -17,6 +17,7 @@ from syncd.store.db.database import open_database
 from syncd.store.db.markers import PRIVILEGES_TELLING, load_markers
 from syncd.store.schema.tables import target_principals
 from syncd.store.store import Store
+from syncd.sync.portal.privileges import find_unknown_groups
 from tests.contract.office import Office
 from tests.property.privilege_places import LEVELS, PLACES, Places
 
@@ -117,7 +118,11 @@ class History:
         if self.places.shown == "all":
             self.office.wire.knobs.places_visible = "all"
         self.grant_rights()
-        self.say(tuple(self.places.name_by_guid(one) for one in self.rules))
+        meant = tuple(self.places.name_by_guid(one) for one in self.rules)
+        self.say(meant)
+        unknown = find_unknown_groups(Store(self.office.database), self.office.rules)
+        there = {f"Group {name}" for name in self.list_there()}  # of others that no run has met nothing is wanted
+        self.say(tuple(one for number, one in enumerate(meant) if number not in unknown or one.group in there))
         self.office.rules = replace(self.office.rules, limits=replace(self.office.rules.limits, max_removals=None))
         self.office.clock.elapsed += 86_400
 
@@ -125,6 +130,7 @@ class History:
 
     def keep(self) -> None:
         """Make a copy of the store."""
+        self._let_it_arrive()
         file = self._close()
         self.copy = file.with_suffix(".kept")
         shutil.copy(file, self.copy)
@@ -138,6 +144,7 @@ class History:
         """
         if self.copy is None:
             return
+        self._let_it_arrive()
         store = self.office.wire.store
         gone = sorted((one for one in self.then if one.key in store.groups and one not in store.privileges), key=str)
         gone = [one for one in gone if self.places.has(one.place[3])]
@@ -149,6 +156,12 @@ class History:
         self.lost |= store.privileges.keys()
         there = {f"Group {name}" for name in self.list_there()}  # it may know nothing of a group that is gone
         self.say(tuple(self.places.name_by_guid(one) for one in self.rules if one.group in there))
+
+    def _let_it_arrive(self) -> None:
+        """Let what is on its way take effect: no copy knows more of it."""
+        if self.office.wire.knobs.privilege_delay:
+            self.office.clock.elapsed += 60
+            self.office.wire.service.privileges.catch_up()
 
     def _close(self) -> Path:
         self.office.database.close()

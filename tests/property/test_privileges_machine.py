@@ -147,7 +147,7 @@ async def _live(tmp_path: Path, knobs: dict[str, Any], seed: str) -> None:
     history.settle()
     for _ in range(5):
         run = await office.sync("full")
-        await acts.approve_what_waits()
+        await acts.approve_what_waits(run)
         office.clock.elapsed += 7200
     if _take_what_holds_groups_up(history, run, seed):
         for _ in range(3):

@@ -5,7 +5,8 @@ somebody took stays taken, whatever else the group has there. What we sent witho
 reading shows, or somebody gave that since: nobody can tell. What was shown once and is not any more was taken by
 somebody; so was what should be shown by now, where readings name groups at all. What nobody knows to have been there is
 forgotten when the group is not named any more, and so is what went with its group; what was sent without learning how
-it ended not within the hour, for it may take effect late, unless a reading has named the group meanwhile.
+it ended not within the hour, for it may take effect late, unless a reading has named the group meanwhile. Neither is
+what the portal refused to take (409): its readings may be behind.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from syncd.store.inventory.bps_ids import intern_bps_ids
 from syncd.store.privileges import statements as ask
 from syncd.store.schema.tables import privilege_holders, privilege_places
 
-_SHOWN_WITHIN = timedelta(hours=1)
+SHOWN_WITHIN = timedelta(hours=1)
 """So long the portal may take to do what we sent, and to show it; it speaks of seconds."""
 
 
@@ -54,8 +55,8 @@ def take_over(connection: Connection, place: Place, found: Holders, *, now: date
             continue
         if not found.complete:
             continue
-        late = row.written_at < now - _SHOWN_WITHIN
-        if row.group_key not in there or row.state == "left" or (telling and _is_unproven(row, late=late)):
+        late = row.written_at < now - SHOWN_WITHIN
+        if row.group_key not in there or (telling and _is_unproven(row, late=late)):
             connection.execute(ask.FORGET, one)
         elif row.state in ("granted", "unsure") and (row.shown or (telling and late)):
             connection.execute(ask.UPDATE, {**one, "state": "taken", "beside": False, "shown": False})
@@ -71,6 +72,6 @@ def is_ours(row: Any) -> bool:
 
 def _is_unproven(row: Any, *, late: bool) -> bool:
     """Return whether nobody can say that it ever was there, or that it was by us; ``late``: and it comes no more."""
-    if row.state == "sent":
+    if row.state in ("sent", "left"):
         return late or bool(row.shown)  # beside is also what was there before it was sent
     return bool(row.state == "unsure" and (row.beside or not row.shown))

@@ -28,7 +28,7 @@ from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import decode_json, encode_json, insert_missing, upsert
 from syncd.store.privileges import statements as ask
 from syncd.store.privileges.copies import recognise
-from syncd.store.privileges.readings import is_ours, take_over
+from syncd.store.privileges.readings import SHOWN_WITHIN, is_ours, take_over
 from syncd.store.privileges.respelling import respell
 from syncd.store.schema.tables import privilege_places, privilege_targets, privileges
 
@@ -42,7 +42,8 @@ class Sending:
     ``listed``: the group has something at the place, by the last reading and what we wrote since; of something to be
     taken: a reading has named the group there for it alone. ``sent_before``: an earlier attempt may have given it.
     ``beside``: something by hand is or may be there. ``telling``: readings name
-    groups, so that one which is missing says something. ``ours``: it was given by us, and may be taken.
+    groups, so that one which is missing says something. ``ours``: it was given by us, and may be taken. ``fresh``: it
+    was given within the hour, so that readings may not show it yet.
     """
 
     listed: bool
@@ -50,6 +51,7 @@ class Sending:
     beside: bool
     telling: bool
     ours: bool = False
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,14 +241,15 @@ class Privileges(StorePart):
             telling = bool(connection.scalar(ask.NAMES_GROUPS))
             if remove:
                 shown, ours = mine is not None and bool(mine.shown), mine is not None and is_ours(mine)
-                return Sending(listed=shown, sent_before=True, beside=False, telling=telling, ours=ours)
+                fresh = mine is not None and mine.written_at >= now - SHOWN_WITHIN
+                return Sending(listed=shown, sent_before=True, beside=False, telling=telling, ours=ours, fresh=fresh)
             sent_before = mine is not None and mine.state in OURS
             others = [row for row in rows if row.target_key != target and row.state not in GONE]
             pure = any(map(is_ours, others))
             seen = listed or any(row.beside or row.state == "unsure" for row in others)  # in this run, it may be
             beside = bool(mine.beside) if mine is not None and sent_before else seen and not pure
-            fresh = {"state": "sent", "beside": beside, "shown": False, "written_at": now}
-            upsert(connection, privileges, [{"group_key": group, "target_key": target, **fresh}])
+            note = {"state": "sent", "beside": beside, "shown": False, "written_at": now}
+            upsert(connection, privileges, [{"group_key": group, "target_key": target, **note}])
             known = listed or bool(others)
             return Sending(listed=known, sent_before=sent_before, beside=beside, telling=telling)
 
