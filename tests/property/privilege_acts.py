@@ -52,6 +52,7 @@ class Acts:
             wire.faults.clear()
             wire.before = wire.after = None
         self.office.clock.elapsed += self.chance.choice((60, 7200, 200_000))
+        wire.service.privileges.catch_up()
 
     async def _delta(self) -> RunRecord:
         return await self.office.sync("delta", retry_failed=self.chance.random() < 0.5)
