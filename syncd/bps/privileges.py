@@ -10,7 +10,11 @@ the portal answers     and a reading then shows     the answer
 unclear                that it is gone              done, for something taken
 unclear                anything else                sent again, a bounded number of times; then unclear
 409 after unclear      the group, or not            conflict, and ``unsure``: the attempt before may have done it
-404                    (not read)                   NotFound: there is no such place
+404                    no such place, or nothing    NotFound: there is no such place, by what it says
+404                    that it is gone              done, for something taken
+404                    anything else                Rejected: the place is there
+404, 403, 429 … after  (not read)                   unclear: the attempt before may have done it
+unclear
 =====================  ===========================  ==================================================================
 
 A reading tells who has something at a place, and neither the level nor the company. So it never shows that something
@@ -27,7 +31,7 @@ from urllib.parse import quote
 from syncd.bps.answers import NAME
 from syncd.bps.client import BpsClient, parse_json
 from syncd.clock import Clock
-from syncd.errors import UNCLEAR, Conflict, Intercepted, NotFound, ProtocolError, RemoteError
+from syncd.errors import UNCLEAR, AuthFailed, Conflict, Intercepted, NotFound, ProtocolError, Rejected, RemoteError
 from syncd.model.privilege import Holders, Listed, ListKind, Place, Privilege, PrivilegeAnswer
 from syncd.model.target import fold
 
@@ -104,8 +108,10 @@ class Privileges:
             except Conflict as error:
                 there = await self._look(place, bps_id)
                 return PrivilegeAnswer("conflict", there, unsure or error.repeated, reason=str(error))
+            except AuthFailed:
+                raise
             except UNCLEAR as error:
-                if not error.sent:
+                if not error.sent and not unsure:
                     raise
                 unsure, there = True, await self._look(place, bps_id)
                 if remove and listed and there is False:
@@ -114,6 +120,15 @@ class Privileges:
                 refused = isinstance(error, Intercepted) and (error.status or 0) >= 400
                 if refused or attempt == _ATTEMPTS - 1:
                     return PrivilegeAnswer("unclear", there, unsure, reason=str(error))
+            except RemoteError as error:
+                if unsure or error.repeated:
+                    return PrivilegeAnswer("unclear", named, unsure=True, reason=str(error))
+                if not isinstance(error, NotFound):
+                    raise
+                there = await self._find(place, bps_id, error)
+                if remove and listed and there is False:
+                    return PrivilegeAnswer("done", there)
+                raise Rejected(f"{error}, and shows the place all the same", status=404, code=error.code) from error
             else:
                 return PrivilegeAnswer("done", named, unsure)
             await self._clock.sleep(_BACKOFF * 2**attempt)
@@ -125,10 +140,22 @@ class Privileges:
             holders = await self.fetch_holders(place)
         except RemoteError:
             return None
+        return None if holders is None else _names(holders, bps_id)
+
+    async def _find(self, place: Place, bps_id: str, missing: NotFound) -> bool | None:
+        """Return the same of a place that is there, which a write said is not; else raise what it said."""
+        try:
+            holders = await self.fetch_holders(place)
+        except RemoteError:
+            raise missing from None
         if holders is None:
-            return None
-        there = fold(bps_id) in {fold(each) for each in holders.bps_ids}
-        return there if there or holders.complete else None
+            raise missing
+        return _names(holders, bps_id)
+
+
+def _names(holders: Holders, bps_id: str) -> bool | None:
+    there = fold(bps_id) in {fold(each) for each in holders.bps_ids}
+    return there if there or holders.complete else None
 
 
 def _path(place: Place) -> str:

@@ -8,7 +8,7 @@ state      means
 granted    given by us
 sent       sent by us; it is not known whether it arrived, or will
 unsure     the portal said 409: it may be there, by hand or by us, and asking again would say the same
-left       not taken, for the portal said 409 and names the group still: it may be there
+left       not taken, for the portal said 409, and no reading proves that it is gone: it may be there
 taken      given by us, and the portal names the group there no more: somebody took it
 let go     the same, and a person or the policy took it as it is
 =========  ============================================================================================

@@ -181,7 +181,7 @@ async def test_nothing_is_given_where_nobody_could_look(office: Office) -> None:
 
 
 async def test_a_place_that_went_meanwhile_is_told_by_the_look(office: Office) -> None:
-    """Nothing is sent there, and nothing remembered of it."""
+    """Nothing is sent there, and nothing remembered of it; one answer makes nothing gone before a full run looked."""
     say(office, rule())
     refuse(office)
     await office.sync("full")
@@ -190,4 +190,9 @@ async def test_a_place_that_went_meanwhile_is_told_by_the_look(office: Office) -
     look(office)
     assert (await office.sync()).status == "succeeded"
     assert look(office) == ["GET privileges"]
+    assert tell(office) == {"ReadOnly": "waiting"}
+    for _ in range(2):
+        assert (await office.sync()).status == "succeeded"
+    assert look(office) == []
+    await office.sync("full")
     assert tell(office) == {"ReadOnly": "gone"}

@@ -6,19 +6,23 @@ CI walks the same ones each time, so that a red run can be repeated; SYNCD_MACHI
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 import stamina
 import structlog
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import RuleBasedStateMachine, get_state_machine_test
 
 from syncd.clock import Clock
+from syncd.store.db.database import Database
 from tests.contract.sandbox_client import MovableClock
 
 _WANTED, _SEED = os.environ.get("SYNCD_MACHINES"), os.environ.get("SYNCD_SEED")
@@ -50,6 +54,22 @@ class OurClock(Clock):
     async def sleep(self, seconds: float) -> None:
         """Let that time pass for everybody."""
         await self._world.sleep(seconds)
+
+
+@contextmanager
+def calling_the_store_at_once() -> Iterator[None]:
+    """Have what runs in the store's thread done where it is asked for: on a busy machine each change of threads waits.
+
+    Others get their turn first, as they would.
+    """
+
+    async def call(_database: Database, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        await asyncio.sleep(0)
+        return work(*args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Database, "call", call)
+        yield
 
 
 def choose_settings(number: int, **more: Any) -> settings:

@@ -5,7 +5,8 @@ somebody took stays taken, whatever else the group has there. What we sent witho
 reading shows, or somebody gave that since: nobody can tell. What was shown once and is not any more was taken by
 somebody; so was what should be shown by now, where readings name groups at all. What nobody knows to have been there is
 forgotten when the group is not named any more, and so is what went with its group; what was sent without learning how
-it ended not within the hour, for it may take effect late, unless a reading has named the group meanwhile.
+it ended not within the hour, for it may take effect late, unless a reading has named the group meanwhile. Neither is
+what the portal refused to take (409): its readings may be behind.
 """
 
 from __future__ import annotations
@@ -23,21 +24,16 @@ from syncd.store.inventory.bps_ids import intern_bps_ids
 from syncd.store.privileges import statements as ask
 from syncd.store.schema.tables import privilege_holders, privilege_places
 
-_SHOWN_WITHIN = timedelta(hours=1)
+SHOWN_WITHIN = timedelta(hours=1)
 """So long the portal may take to do what we sent, and to show it; it speaks of seconds."""
 
 
-def take_over(
-    connection: Connection, place: Place, found: Holders | None, *, now: datetime, only: int | None = None
-) -> None:
-    """Take over who has something at a place, within a transaction; None: there is no such place any more.
+def take_over(connection: Connection, place: Place, found: Holders, *, now: datetime, only: int | None = None) -> None:
+    """Take over who has something at a place, within a transaction.
 
     ``only``: it says something about this group alone, for what is being sent for others may not be there yet.
     """
-    state = "gone" if found is None else "read"
-    upsert(connection, privilege_places, [{"place": place.token, "state": state, "said": ""}])
-    if found is None:
-        return
+    upsert(connection, privilege_places, [{"place": place.token, "state": "read", "said": ""}])
     keys = set(intern_bps_ids(connection, found.bps_ids, spelling=True).values())
     if keys and connection.scalar(ask.NAMES_A_GROUP, {"keys": keys}):
         save_marker(connection, PRIVILEGES_TELLING, "yes")
@@ -59,8 +55,8 @@ def take_over(
             continue
         if not found.complete:
             continue
-        late = row.written_at < now - _SHOWN_WITHIN
-        if row.group_key not in there or row.state == "left" or (telling and _is_unproven(row, late=late)):
+        late = row.written_at < now - SHOWN_WITHIN
+        if row.group_key not in there or (telling and _is_unproven(row, late=late)):
             connection.execute(ask.FORGET, one)
         elif row.state in ("granted", "unsure") and (row.shown or (telling and late)):
             connection.execute(ask.UPDATE, {**one, "state": "taken", "beside": False, "shown": False})
@@ -76,6 +72,6 @@ def is_ours(row: Any) -> bool:
 
 def _is_unproven(row: Any, *, late: bool) -> bool:
     """Return whether nobody can say that it ever was there, or that it was by us; ``late``: and it comes no more."""
-    if row.state == "sent":
+    if row.state in ("sent", "left"):
         return late or bool(row.shown)  # beside is also what was there before it was sent
     return bool(row.state == "unsure" and (row.beside or not row.shown))

@@ -28,9 +28,11 @@ from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import decode_json, encode_json, insert_missing, upsert
 from syncd.store.privileges import statements as ask
 from syncd.store.privileges.copies import recognise
-from syncd.store.privileges.readings import is_ours, take_over
+from syncd.store.privileges.readings import SHOWN_WITHIN, is_ours, take_over
 from syncd.store.privileges.respelling import respell
 from syncd.store.schema.tables import privilege_places, privilege_targets, privileges
+
+_MISSING = "the portal says that there is no such place; the next full run looks again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +42,8 @@ class Sending:
     ``listed``: the group has something at the place, by the last reading and what we wrote since; of something to be
     taken: a reading has named the group there for it alone. ``sent_before``: an earlier attempt may have given it.
     ``beside``: something by hand is or may be there. ``telling``: readings name
-    groups, so that one which is missing says something. ``ours``: it was given by us, and may be taken.
+    groups, so that one which is missing says something. ``ours``: it was given by us, and may be taken. ``fresh``: it
+    was given within the hour, so that readings may not show it yet.
     """
 
     listed: bool
@@ -48,6 +51,7 @@ class Sending:
     beside: bool
     telling: bool
     ours: bool = False
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +136,10 @@ class Privileges(StorePart):
                 respell(connection, old, new)
 
     def load_readable(self) -> dict[str, tuple[str, str]]:
-        """Return the state of every place that was asked about, by its token: read, gone or refused; and why."""
+        """Return the state of every place that was asked about, by its token, and why.
+
+        read · refused: it could not be read · missing: one answer said that there is no such place · gone: that is sure
+        """
         return {row[0]: (row[1], row[2]) for row in self._database.load_rows(ask.SELECT_PLACES)}
 
     @in_thread
@@ -142,6 +149,20 @@ class Privileges(StorePart):
             state = connection.scalar(ask.SELECT_PLACE, {"of": place.token})
             kept = "read" if state == "read" else "refused"
             upsert(connection, privilege_places, [{"place": place.token, "state": kept, "said": said[:500]}])
+
+    @in_thread
+    def note_missing(self, place: Place) -> None:
+        """Note that the portal said once that there is no such place: no reason yet to let go of anything there."""
+        with self._database.transaction() as connection:
+            if connection.scalar(ask.SELECT_PLACE, {"of": place.token}) != "gone":
+                values = {"place": place.token, "state": "missing", "said": _MISSING}
+                upsert(connection, privilege_places, [values])
+
+    @in_thread
+    def note_gone(self, place: Place) -> None:
+        """Note that there is no such place: nothing of ours can be there."""
+        with self._database.transaction() as connection:
+            upsert(connection, privilege_places, [{"place": place.token, "state": "gone", "said": ""}])
 
     @in_thread
     def forget_place(self, place: Place) -> None:
@@ -163,8 +184,8 @@ class Privileges(StorePart):
                 save_marker(connection, PRIVILEGES_REFUSED, None)
 
     @in_thread
-    def store_reading(self, place: Place, found: Holders | None, *, now: datetime, only: int | None = None) -> None:
-        """Take over who has something at a place; None: there is no such place any more. See `readings`."""
+    def store_reading(self, place: Place, found: Holders, *, now: datetime, only: int | None = None) -> None:
+        """Take over who has something at a place. See `readings`."""
         with self._database.transaction() as connection:
             take_over(connection, place, found, now=now, only=only)
 
@@ -220,14 +241,15 @@ class Privileges(StorePart):
             telling = bool(connection.scalar(ask.NAMES_GROUPS))
             if remove:
                 shown, ours = mine is not None and bool(mine.shown), mine is not None and is_ours(mine)
-                return Sending(listed=shown, sent_before=True, beside=False, telling=telling, ours=ours)
+                fresh = mine is not None and mine.written_at >= now - SHOWN_WITHIN
+                return Sending(listed=shown, sent_before=True, beside=False, telling=telling, ours=ours, fresh=fresh)
             sent_before = mine is not None and mine.state in OURS
             others = [row for row in rows if row.target_key != target and row.state not in GONE]
             pure = any(map(is_ours, others))
             seen = listed or any(row.beside or row.state == "unsure" for row in others)  # in this run, it may be
             beside = bool(mine.beside) if mine is not None and sent_before else seen and not pure
-            fresh = {"state": "sent", "beside": beside, "shown": False, "written_at": now}
-            upsert(connection, privileges, [{"group_key": group, "target_key": target, **fresh}])
+            note = {"state": "sent", "beside": beside, "shown": False, "written_at": now}
+            upsert(connection, privileges, [{"group_key": group, "target_key": target, **note}])
             known = listed or bool(others)
             return Sending(listed=known, sent_before=sent_before, beside=beside, telling=telling)
 

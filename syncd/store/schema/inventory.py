@@ -137,7 +137,7 @@ privilege_places = Table(
     "privilege_places",
     metadata,
     Column("place", Text, primary_key=True),
-    Column("state", Text, nullable=False),  # read, gone, refused
+    Column("state", Text, nullable=False),  # read, refused, missing, gone
     Column("said", Text, nullable=False),
 )
 

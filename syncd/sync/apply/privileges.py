@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from syncd.clock import Clock
-from syncd.errors import Forbidden, NotFound
+from syncd.errors import Forbidden, NotFound, Rejected
 from syncd.model.change import Outcome, Placed, PlannedChange
 from syncd.model.privilege import read_privilege
 from syncd.model.reason import Cause
@@ -91,19 +91,21 @@ class Granting:
             self._forbidden = True
             await self.store.privileges.note_refusal(now)
             return self._defer(planned)
-        except NotFound as error:
+        except NotFound:
             await self._take_back(placed, known, remove=remove)
-            if remove:  # one answer is not enough to let go of what may be there: the next full run looks
-                await self.store.privileges.store_unreadable(privilege.place, str(error))
-            else:
-                await self.store.privileges.store_reading(privilege.place, None, now=now)
+            await self.store.privileges.note_missing(privilege.place)  # and the next full run looks
             return Outcome(planned.seq, "dropped", say(Cause.PLACE_GONE))
+        except Rejected:
+            await self._take_back(placed, known, remove=remove)
+            raise
         if self._refused_at is not None:
             self._refused_at = None
             await self.store.privileges.note_refusal(None)
             structlog.get_logger("syncd.privileges").info("privileges.allowed")
         if answer.listed is False and not known.telling:
             answer = replace(answer, listed=None)  # no reading has named a group yet: this one need not be missing
+        if remove and answer.said == "conflict" and not answer.unsure and known.fresh and not known.listed:
+            answer = replace(answer, listed=None)  # what was given just now readings need not show yet
         if remove:
             settled = settle_revoke(answer)
         else:

@@ -1,8 +1,9 @@
 """Places of privileges that the portal has no more: looked for anew by name, or forgotten. Never fought over.
 
-A reading says that there is no such place; the portal's lists have to say the same. Where they show us nothing, or not
-all, nothing is concluded, and the place is read again. Where they show it, it could not be read: what rules gave there
-may be there still.
+One answer says that there is no such place, which may be that of one server that is behind, or of a gateway: the
+portal's lists have to say the same. Where they show us nothing, or not all, the place is read again by the next full
+run: that one's word is enough to let a group go, and nothing is forgotten. Where they show it, or it can be asked for
+by itself, it could not be read: what rules gave there may be there still.
 
 =================================  =====================================================================================
 the lists do not show it, and      then
@@ -35,7 +36,7 @@ class Settled:
     """What became of places that are gone.
 
     ``moved``: what rules mean instead, by the place among the rules. ``lost``: those that are gone for good as far as
-    the lists tell, and need not be read. ``listed``: those that the lists show all the same.
+    the lists tell, and need not be read. ``listed``: those that the portal shows all the same.
     """
 
     moved: dict[int, Privilege] = field(default_factory=dict)
@@ -64,7 +65,8 @@ async def settle_gone(
             continue
         named = [number for number, rule in enumerate(rules) if _means(meanings, rule, place)]
         found = {number: anew for number in named if (anew := await _find_anew(places, rules[number], place))}
-        if len(found) == len(named) and not await _is_confirmed(places, place):
+        if len(found) == len(named) and (answer := await _is_there(places, place)) is not False:
+            settled.listed += [place] if answer else []
             continue
         for number, privilege in found.items():
             log.info("privileges.place_found", rule=number, place=privilege.place.token)
@@ -94,16 +96,16 @@ async def _is_listed(places: Places, place: Place) -> bool | None:
         return None
 
 
-async def _is_confirmed(places: Places, place: Place) -> bool:
-    """Return whether the portal says so of the place itself, too, where it can be asked for by itself."""
+async def _is_there(places: Places, place: Place) -> bool | None:
+    """Return whether the portal shows the place itself, where it can be asked for by itself; None: it does not tell."""
+    if place.kind == "form_type":
+        return False
     try:
-        return (
-            place.kind == "form_type" or await places.portal.find_place(place.database, place.kind, place.key) is None
-        )
+        return await places.portal.find_place(place.database, place.kind, place.key) is not None
     except AuthFailed:
         raise
     except RemoteError:
-        return False
+        return None
 
 
 async def _find_anew(places: Places, rule: PrivilegeRule, place: Place) -> Privilege | None:

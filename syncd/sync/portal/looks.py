@@ -50,7 +50,10 @@ class Looks:
         """
         since, at = self.clock.monotonic(), self.clock.now()
         found = await self.portal.fetch_holders(place)
-        await self.store.privileges.store_reading(place, found, now=now)
+        if found is None:
+            await self.store.privileges.note_missing(place)
+        else:
+            await self.store.privileges.store_reading(place, found, now=now)
         self._made[place.token] = _Look(since, at, found, known=None)
         return found
 
@@ -70,7 +73,10 @@ class Looks:
                     error.sent = False  # of what was to be given
                     raise
                 self._made[place.token] = look
+            if look.found is None:
+                await self.store.privileges.note_missing(place)
+                return False
             if look.known is not None and group not in look.known:
                 await self.store.privileges.store_reading(place, look.found, now=look.at, only=group)
                 look.known.add(group)
-            return look.found is not None
+            return True

@@ -80,21 +80,25 @@ class Privileging:
 
     async def _read_and_settle(self, places: Places, meanings: dict[str, Any], *, write: bool) -> None:
         """Read each place, and settle what is gone: from before, and as it turns out now."""
-        gone = await self._load_gone()
-        lost = await self._settle(places, meanings, gone, write=write) if gone else []
-        read = set(await self.read(without=lost, settles=True))
-        now = [place for place in await self._load_gone() if place not in lost]
+        before = await self._load_missing()
+        lost = await self._settle(places, meanings, before, write=write) if before else []
+        read = set(await self.read(without=lost))
+        now = [place for place in await self._load_missing() if place not in lost]
         if now:
             lost += await self._settle(places, meanings, now, write=write)
             read |= set(await self.read(without=lost, only_new=read))
+        for place in await self._load_missing():
+            if place in before or place in lost:  # said twice, or the lists say so, too
+                await self._store.privileges.note_gone(place)
         await self._store.privileges.keep_places(read | {place.token for place in lost})
         for place in lost:
             self._note_gone(place)
 
-    async def _load_gone(self) -> list[Place]:
-        """Return the places of rules and of the own record that the portal had no more when they were last read."""
+    async def _load_missing(self) -> list[Place]:
+        """Return the places of rules and of the own record that the portal had no more when it was last asked."""
         states = await self._store.in_thread(self._store.privileges.load_readable)
-        return [place for token, place in (await self._list_places()).items() if states.get(token, ("",))[0] == "gone"]
+        missing = {token for token, (state, _) in states.items() if state in ("missing", "gone")}
+        return [place for token, place in (await self._list_places()).items() if token in missing]
 
     async def _settle(
         self, places: Places, meanings: dict[str, Any], gone: Collection[Place], *, write: bool
@@ -124,14 +128,11 @@ class Privileging:
         *,
         without: Collection[Place] = (),
         only_new: Collection[str] = (),
-        settles: bool = False,
     ) -> Collection[str]:
         """Read who has something at each place of a rule, of the own record and these; what cannot be read is told.
 
         Returns the tokens of these places. ``without``: places, and ``only_new``: tokens, that are not read.
-        ``settles``: the lists are asked about what is gone; else one answer makes nothing gone until a full run.
         """
-        known = await self._store.in_thread(self._store.privileges.load_readable)
         places = {place.token: place for place in also} | await self._list_places()
         for token in {*only_new, *(place.token for place in without)} & places.keys():
             del places[token]
@@ -154,8 +155,6 @@ class Privileging:
             else:
                 if found is None:
                     self._note_gone(place)
-                    if not settles and known.get(place.token, ("",))[0] != "gone":
-                        await self._store.privileges.store_unreadable(place, say(Cause.PLACE_GONE).text)
                 elif not found.complete:
                     self._note_incomplete(place)
         return places.keys()
