@@ -240,6 +240,7 @@ async def found_two_groups(made: World) -> None:
         made.source.link("staff", f"u{number}")
         if number < 10:
             made.source.link("second", f"u{number}")
+    made.source.put_user("u30", userPrincipalName=login(30), displayName="P 30")  # where nobody works, all is held
     await made.sync()
     made.rules = make_rules(limits=make_limits(max_removals=0))
     for number in range(30):
@@ -251,7 +252,7 @@ async def test_people_who_are_held_for_one_reason_have_it_said_once(tmp_path: Pa
     """However many memberships each of them is to lose: the row has the number, the reason stands above."""
     (await fill(tmp_path / "syncd.db", companies, founded_by=found_two_groups)).database.close()
     lines = check_screen(syncd("users").stdout)
-    assert lines[:2] == ["30 users: held 30", "  (1) 30 held: 40 times unlink, guard.max_removals allows 0 in a run"]
+    assert lines[:2] == ["31 users: active 1, held 30", "  (1) 30 held: 40 times unlink, guard.max_removals allows 0 in a run"]
     flat = [" ".join(line.split()) for line in lines]
     assert sum(line.endswith("unlink of 1 membership (1)") for line in flat) == 20
     assert sum(line.endswith("unlink of 2 memberships (1)") for line in flat) == 10
