@@ -252,7 +252,10 @@ async def test_people_who_are_held_for_one_reason_have_it_said_once(tmp_path: Pa
     """However many memberships each of them is to lose: the row has the number, the reason stands above."""
     (await fill(tmp_path / "syncd.db", companies, founded_by=found_two_groups)).database.close()
     lines = check_screen(syncd("users").stdout)
-    assert lines[:2] == ["31 users: active 1, held 30", "  (1) 30 held: 40 times unlink, guard.max_removals allows 0 in a run"]
+    assert lines[:2] == [
+        "31 users: active 1, held 30",
+        "  (1) 30 held: 40 times unlink, guard.max_removals allows 0 in a run",
+    ]
     flat = [" ".join(line.split()) for line in lines]
     assert sum(line.endswith("unlink of 1 membership (1)") for line in flat) == 20
     assert sum(line.endswith("unlink of 2 memberships (1)") for line in flat) == 10

@@ -52,4 +52,6 @@ _SELECT_EXISTING = {
     for stream, table in TABLES.items()
 }
 _SELECT_ENABLED = _SELECT_EXISTING["users"].where(not_(source_users.c.attributes.contains(_DISABLED, autoescape=True)))
-_SELECT_MORE = select(source_users.c.key).order_by(source_users.c.key).limit(1).offset(_FEW)
+_SELECT_MORE = (
+    select(source_users.c.key).where(source_users.c.key >= 0).order_by(source_users.c.key).limit(1).offset(_FEW)
+)
