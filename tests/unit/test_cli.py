@@ -181,6 +181,8 @@ async def test_explain_says_through_which_groups_and_when_it_is_tried_again(worl
     ):
         printed = syncd("explain", name)
         assert (printed.exit_code, words in " ".join(printed.stdout.split())) == (0, True), printed.stdout
+        begin = [line.partition(": ")[0] for line in printed.stdout.splitlines()[:3]]
+        assert begin == ["Source", "State", "Next"], "the answer first"
 
 
 async def test_explain_tells_the_manager_owners_and_records_of_the_portal_alone(world: World) -> None:

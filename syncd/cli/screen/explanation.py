@@ -19,10 +19,14 @@ if TYPE_CHECKING:
 
 
 def print_explanation(document: Mapping[str, Any]) -> None:
-    """Print what is known of one person or group, in the order in which it passes through syncd."""
+    """Print what is known of one person or group: the answer first, then the way to it through syncd."""
     source, scope, target = document["source"], document["scope"], document["target"]
     names = document["names"]
     print_line(f"Source: {source['kind']} {source['id']}, {source['state'].replace('_', ' ')}")
+    for item in document["standing"]:
+        print_line(f"State: {item['state']}{': ' + item['reason'] if item['reason'] else ''}")
+    print_steps(document["next"])
+    print_line()
     print_table([("attribute", 20), ("value", 60)], sorted(source["attributes"].items()))
     if "contains" in source:
         inside = ", ".join(item["name"] or item["id"] for item in source["contains"]["groups"])
@@ -58,13 +62,10 @@ def print_explanation(document: Mapping[str, Any]) -> None:
         rows = [[name, _say_value(item), item["rule"]] for name, item in document["mapping"].items()]
         print_table([("field", 12), ("value", 40), ("made by", 40)], rows)
     print_line()
-    for item in document["standing"]:
-        print_line(f"State: {item['state']}{': ' + item['reason'] if item['reason'] else ''}")
     if target is None:
         print_line("Target: the portal has no record of it, as far as is known")
     for record in _list_records(target):
         print_record(record, names)
-    print_steps(document["next"])
     licences = document["licences"]
     if licences is not None:
         print_line()
