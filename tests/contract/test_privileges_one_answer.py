@@ -198,3 +198,20 @@ async def test_a_place_that_answers_for_itself_is_not_forgotten_although_lists_l
     assert tell(office) == {"ReadOnly": "kept"}
     await office.sync("full")
     assert find_levels(office) == set()
+
+
+@pytest.mark.parametrize("named", [{"process": "Suppliers"}, {"form_type": "Correction", "workflow": "Approval"}])
+async def test_a_list_that_one_server_does_not_know_hides_what_lies_in_it(
+    office: Office, named: dict[str, str]
+) -> None:
+    """A server that is behind says so of the place, of the list in which it would be, and of the process itself."""
+    say(office, rule(level="ReadOnly", **named))
+    await office.sync("full")
+    say(office)
+    miss(office, "(processes|associatedFormTypes|admin/privileges)", method="GET", count=-1)
+    for _ in range(2):
+        await office.sync("full")
+    office.wire.faults.clear()
+    for _ in range(2):
+        await office.sync("full")
+    assert find_levels(office) == set()

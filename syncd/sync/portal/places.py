@@ -48,7 +48,7 @@ class Places:
     _lists: dict[tuple[int, ListKind, str], tuple[Listed, ...]] = field(default_factory=dict)
     _databases: list[int] | None = None
     _hidden: set[int] = field(default_factory=set)
-    """Databases of which a list was refused us: what the others do not show may be there."""
+    """Databases of which a list was refused us, or missing: what the others do not show may be there."""
 
     async def find(self, rule: PrivilegeRule) -> Privilege:
         """Return what a rule gives; Unknown names what is wrong with it, Forbidden or Waits a missing scope."""
@@ -255,9 +255,10 @@ class Places:
                     raise
                 self._hidden.add(database)
                 known = ()
-            except NotFound:
+            except NotFound:  # of what another list shows: what lies in it nobody can tell
                 if not within:
                     raise
+                self._hidden.add(database)
                 known = ()
             self._lists[database, kind, within] = known
         return known
