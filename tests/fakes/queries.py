@@ -29,7 +29,9 @@ KNOWN = (
     "SELECT count(*) AS count_1 FROM source_groups WHERE",  # how many groups a sample is of: four times a day
     'SELECT source_groups."key" FROM source_groups WHERE source_groups.state = ? AND source_groups."key"',  # the sample
     'WHERE source_users."key" >= ? AND source_users.state = ? ORDER BY',  # whether anybody is left: ends at the first
-    'WHERE source_groups."key" >= ? AND source_groups.state = ? ORDER BY',  # the same of groups
+    "AND (source_users.attributes NOT LIKE",  # whether any of them is not disabled: ends at the first as well
+    'WHERE source_users."key" >= ? ORDER BY source_users."key" LIMIT ? OFFSET ?',  # whether there is a 21st
+    'WHERE source_groups."key" >= ? AND source_groups.state = ? ORDER BY',  # whether a group is left
 )
 
 
