@@ -40,6 +40,7 @@ def refuse_licences(method: str, target: str) -> None:
         raise Unavailable("the connection broke")
 
 
+@pytest.mark.both_engines
 @pytest.mark.parametrize("ruled", [True, False])
 @pytest.mark.parametrize("office", [{}, {"licence_repeated": "conflict"}], indirect=True, ids=["plain", "conflict"])
 async def test_a_licence_given_by_hand_is_revoked_before_its_account_is_deleted(office: Office, ruled: bool) -> None:

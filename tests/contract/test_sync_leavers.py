@@ -95,6 +95,7 @@ def find_line(world: World, bps_id: str) -> Any:
 # ---- the three ways to leave, the three policies --------------------------------------------------------------------
 
 
+@pytest.mark.both_engines
 @pytest.mark.parametrize("way", ["disabled", "deleted", "out_of_scope"])
 @pytest.mark.parametrize("policy", ["keep", "revoke", "delete"])
 async def test_each_way_to_leave_has_its_policy_and_a_way_back(world: World, way: str, policy: str) -> None:

@@ -427,6 +427,7 @@ async def test_the_guard_judges_the_one_object(world: World) -> None:
     assert len(world.portal.picture()["all@grp"]) == 7
 
 
+@pytest.mark.both_engines
 async def test_what_a_run_over_everybody_holds_stays_held_for_the_one_object_too(world: World) -> None:
     """Six removals are held; one of these people is synchronised alone: that decides nothing, and explain knows."""
     await settle(world)

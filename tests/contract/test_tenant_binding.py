@@ -19,6 +19,7 @@ async def found_company(world: World) -> None:
 pytestmark = pytest.mark.company(founded_by=found_company)
 
 
+@pytest.mark.both_engines
 async def test_another_tenant_is_refused_before_anything_is_read(world: World) -> None:
     """Its people are not created, and ours are not deleted, whichever run is asked for."""
     world.source.tenant, world.source.tenant_id = "fabrikam.example", "99999999-2222-4333-8444-555555555555"

@@ -233,6 +233,7 @@ async def found(office: Office, write: str) -> Write:
     return case
 
 
+@pytest.mark.both_engines
 @pytest.mark.parametrize("effect", [True, False], ids=["done", "not done"])
 @pytest.mark.parametrize("write", WRITES)
 async def test_no_unclear_answer_is_taken_for_done_or_for_not_done(office: Office, write: str, effect: bool) -> None:
