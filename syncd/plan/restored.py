@@ -16,6 +16,9 @@ those lost before that moment are more than a quarter of those since    changed 
 at least four in five are lost                                          the portal went back to before that moment
 ======================================================================  ============================================
 
+Who was taken out of a group and put back is in it, and was before both: the portal keeps the last of such writes also
+when it went back to before the first. So they count as kept for moments between the two, and not for earlier ones.
+
 What a run wrote after the portal had gone back is kept, of course: the newest runs are left out of the count where that
 makes the pattern clearer, but none from before the last full reading, which found the portal as it should be. A portal
 in which nothing differs, a copy of today say, has lost nothing.
@@ -23,6 +26,7 @@ in which nothing differs, a copy of today say, has lost nothing.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -44,6 +48,15 @@ class Block:
     records: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutBack:
+    """Kept last writes of run ``run_id`` that put back what run ``undone`` had changed, and how many."""
+
+    undone: int
+    run_id: int
+    number: int
+
+
 @dataclass(frozen=True, slots=True)
 class Restored:
     """The portal shows what was there before ``since``: of ``written`` last writes since then it has lost ``lost``."""
@@ -61,30 +74,59 @@ def may_be_restored(signs: int, *, licences: bool) -> bool:
     return signs >= (_RECORDS if licences else ENOUGH_SIGNS)
 
 
-def find_restored(blocks: Sequence[Block], *, seen: datetime | None) -> Restored | None:
+def find_restored(
+    blocks: Sequence[Block], put_back: Sequence[PutBack] = (), *, seen: datetime | None
+) -> Restored | None:
     """Return since when the portal has lost what was written, None where that is no pattern.
 
     ``seen``: when a full reading last found the portal as it should be; None: not known.
     """
     ordered = sorted(blocks, key=lambda block: (block.at, block.run_id))
+    placed = _place(ordered, put_back)
     best: tuple[int, int, int] | None = None  # score, and the places of the first and last block
     for end in _list_ends(ordered, seen):
         after = sum(block.lost for block in ordered[end:])
         score = -_KEPT_WEIGHT * after
+        silent = _count_silent(ordered, end, placed)
         for place in range(end - 1, -1, -1):
             block = ordered[place]
-            score += block.lost - _KEPT_WEIGHT * block.kept
-            if block.lost and (best is None or score >= best[0]):
+            score += block.lost - _KEPT_WEIGHT * (block.kept - silent.get(place, 0))
+            if best is None or score > best[0] or (block.lost and score == best[0]):
                 best = (score, place, end)
     if best is None or best[0] < 0:
         return None
     _, first, end = best
     within = ordered[first:end]
-    lost, kept = sum(block.lost for block in within), sum(block.kept for block in within)
+    silent = _count_silent(ordered, end, placed)
+    lost = sum(block.lost for block in within)
+    kept = sum(block.kept for block in within) - sum(silent.get(place, 0) for place in range(first, end))
     elsewhere = sum(block.lost for block in ordered) - lost
     if lost < _FEW or sum(block.records for block in within) < _RECORDS or elsewhere * _KEPT_WEIGHT > lost:
         return None
     return Restored(within[0].at, lost, lost + kept)
+
+
+def _place(ordered: Sequence[Block], put_back: Sequence[PutBack]) -> list[tuple[int, int, int]]:
+    """Return of each at which place it begins to say nothing, its run, and how many they are.
+
+    That place is the last block of the run that made the first of the two changes; where it has none, the one after it.
+    """
+    runs = [block.run_id for block in ordered]
+    last = {run_id: place for place, run_id in enumerate(runs)}
+    return [
+        (last.get(each.undone, min(bisect_right(runs, each.undone), len(runs) - 1)), each.run_id, each.number)
+        for each in put_back
+    ]
+
+
+def _count_silent(ordered: Sequence[Block], end: int, placed: Sequence[tuple[int, int, int]]) -> dict[int, int]:
+    """Return how much of what is kept before ``end`` says nothing any more from each place on backwards."""
+    newest = ordered[end].run_id if end < len(ordered) else None
+    found = dict[int, int]()
+    for place, run_id, number in placed:
+        if newest is None or run_id < newest:
+            found[place] = found.get(place, 0) + number
+    return found
 
 
 def _list_ends(ordered: Sequence[Block], seen: datetime | None) -> list[int]:

@@ -14,7 +14,7 @@ import unicodedata
 
 TIMES = 2
 """So often a reading must show the same spelling of what we wrote, written anew in between, until it counts as that."""
-_LEAST_CUT = 8
+LEAST_CUT = 8
 """Fewer characters than this are no value that was cut: somebody has shortened a name."""
 
 
@@ -36,7 +36,7 @@ def is_spelling(*, sent: str, shown: str) -> bool:
     whole, kept = _fold(sent), _fold(shown)
     if sent == shown or not kept:
         return False
-    return whole == kept or (len(kept) >= _LEAST_CUT and whole.startswith(kept))
+    return whole == kept or (len(kept) >= LEAST_CUT and whole.startswith(kept))
 
 
 def _fold(value: str) -> str:

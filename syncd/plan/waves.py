@@ -102,23 +102,32 @@ def cut_waves(people: int, percents: Sequence[int]) -> tuple[int, ...]:
     return tuple(ends)
 
 
-def compare_sent(sent: Iterable[Sent]) -> tuple[Difference, ...]:
-    """Return in what the portal differs from what was written, in the order of the plan.
+def compare_sent(sent: Iterable[Sent]) -> tuple[tuple[Difference, ...], int]:
+    """Return in what the portal differs from what was written, in the order of the plan, and how much it still copies.
 
-    Letter case and outer blanks are the portal's own. What it still copies need not be shown, and is no difference.
+    Letter case and outer blanks are the portal's own. What it still copies need not be shown, and is no difference yet:
+    of that only the number is told of what is not shown as it was written.
     """
     found: list[Difference] = []
+    copied = 0
     for each in sent:
-        if not each.ready:
-            continue
-        gone = each.action in ("delete", "unlink", "revoke")
-        if each.there == gone:
-            what = each.object if each.object in ("membership", "ownership", "licence") else "record"
-            found.append(Difference(seq=each.seq, name=each.name, field=what, how="still there" if gone else "missing"))
-        elif not gone:
-            fields = sorted(name for name, value in each.after.items() if not _is_same(value, each.shown.get(name)))
-            found += [Difference(seq=each.seq, name=each.name, field=field) for field in fields if field in each.shown]
-    return tuple(found)
+        differences = _find_differences(each)
+        if each.ready:
+            found += differences
+        else:
+            copied += bool(differences)
+    return tuple(found), copied
+
+
+def _find_differences(each: Sent) -> list[Difference]:
+    gone = each.action in ("delete", "unlink", "revoke")
+    if each.there == gone:
+        what = each.object if each.object in ("membership", "ownership", "licence") else "record"
+        return [Difference(seq=each.seq, name=each.name, field=what, how="still there" if gone else "missing")]
+    if gone:
+        return []
+    fields = sorted(name for name, value in each.after.items() if not _is_same(value, each.shown.get(name)))
+    return [Difference(seq=each.seq, name=each.name, field=field) for field in fields if field in each.shown]
 
 
 def _is_same(written: str | None, shown: str | None) -> bool:

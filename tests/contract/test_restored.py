@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from syncd.model.run import Approval, RunRecord, RunRequest
-from syncd.plan.restored import Block, Restored, find_restored, may_be_restored
+from syncd.plan.restored import Block, PutBack, Restored, find_restored, may_be_restored
 from syncd.plan.rules import FieldRule, LicenceRule
 from syncd.store.store import Store
 from syncd.sync.planning.drift import DriftCheck
@@ -203,6 +203,30 @@ async def test_the_guard_counts_what_is_taken_in_a_restored_portal(world: World)
     assert world.portal.writes == []
 
 
+async def test_what_was_changed_there_and_back_hides_nothing(world: World) -> None:
+    """Since the backup some left a group and came back, got a name and the old one: all that is as it was."""
+    kept = backup(world)
+    hire(world, *(f"n{number}" for number in range(8)))
+    coming = [f"u{number:02}" for number in range(8, 27)]
+    for name in coming:
+        world.source.unlink("all", name)
+        world.source.put_user(name, displayName=f"{name} for a day")
+    world.source.unlink("power", "u01")
+    assert (await world.sync("delta")).status == "succeeded"
+    for name in coming:
+        world.source.link("all", name)
+        world.source.put_user(name, displayName=name)
+    world.source.link("power", "u01")
+    assert (await world.sync("delta")).status == "succeeded"
+    for name in ("u02", "u03", "u04"):
+        world.source.put_user(name, displayName=f"{name} new")
+    assert (await world.sync("full")).status == "succeeded"
+    restore(world, kept)
+    run = await world.sync("full")
+    assert run.status == "failed", run.error
+    assert "the portal went back in time: 11 of 11 things" in run.error
+
+
 async def test_a_portal_that_lost_everything_is_replayed_as_a_whole(world: World) -> None:
     """An empty portal under the old address: nothing is adopted, nothing guessed."""
     wanted = picture(world)
@@ -343,6 +367,20 @@ async def test_a_value_that_the_portal_never_takes_is_no_sign(world: World) -> N
         assert "update user u00@x.com" in done(world, run)
 
 
+async def test_a_value_that_is_cut_like_the_one_before_is_no_sign(world: World) -> None:
+    """Titles of one beginning, which is all that the portal keeps of either."""
+    fields = {**world.rules.mapping.user_fields, "job_title": FieldRule(("jobTitle",))}
+    world.rules = replace(world.rules, mapping=replace(world.rules.mapping, user_fields=fields))
+    world.portal.cut = 12
+    for place in ("Cracow", "Warsaw"):
+        for number in range(15):
+            world.source.put_user(f"u{number:02}", jobTitle=f"Manager of production, {place}")
+        assert (await world.sync("delta")).status == "succeeded"
+        run = await world.sync("full")
+        assert run.status == "succeeded", run.error
+    assert world.portal.accounts["u00@x.com"].job_title == "Manager of p"
+
+
 async def test_places_that_are_taken_out_again_and_again_are_no_sign(world: World) -> None:
     """The first time it looks like a restored portal; written again by a run, and gone again, it is drift."""
     groups = ("a", "b", "c")
@@ -409,9 +447,9 @@ async def test_history_is_only_asked_where_there_are_signs(world: World, monkeyp
     """Comparing every write of ours with the portal is dear: a day without changes by hand does without."""
     asked: list[str] = []
 
-    def note(blocks: Sequence[Block], *, seen: datetime | None) -> Restored | None:
+    def note(blocks: Sequence[Block], put_back: Sequence[PutBack], *, seen: datetime | None) -> Restored | None:
         asked.append("history")
-        return find_restored(blocks, seen=seen)
+        return find_restored(blocks, put_back, seen=seen)
 
     monkeypatch.setattr(restored, "find_restored", note)
     await live_a_week(world)

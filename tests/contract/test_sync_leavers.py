@@ -383,6 +383,24 @@ async def test_a_rename_moves_everything_and_passes_the_tasks_on(world: World) -
     assert "u1@x.com" not in world.portal.accounts
 
 
+@pytest.mark.both_engines
+async def test_an_old_account_keeps_its_places_until_the_new_one_can_have_them(world: World) -> None:
+    """A portal that copies what is new for longer than a run waits: nobody is in no group at all meanwhile."""
+    await settle(world)
+    world.portal.slow = True
+    world.source.put_user("u1", userPrincipalName="new@x.com", mail="new@x.com")
+    for kind in ("delta", "delta"):
+        run = await world.sync(kind)
+        assert run.status == "succeeded", run.error
+        assert "new@x.com" in world.portal.accounts
+        assert {"u1@x.com"} == {"u1@x.com", "new@x.com"} & world.portal.picture()["all@grp"]
+    world.portal.slow = False
+    world.portal.accounts["new@x.com"] = replace(world.portal.accounts["new@x.com"], status="Synchronized")
+    await world.sync("delta")
+    assert {"new@x.com"} == {"u1@x.com", "new@x.com"} & world.portal.picture()["all@grp"]
+    assert world.changes(await world.sync("delta")) == []
+
+
 async def test_an_old_account_outlives_its_grace_while_the_new_one_is_not_there(world: World) -> None:
     """Somebody removed the new account, and the portal refuses to have it again: the old one is all there is."""
     use(world, deleted_users="delete", grace=GRACE)

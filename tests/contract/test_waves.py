@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -133,6 +134,31 @@ async def test_what_the_portal_still_copies_is_no_difference(world: World) -> No
     assert run.status == "succeeded", run.error
     assert len(world.portal.accounts) == PEOPLE
     assert run.counts["deferred"]
+
+
+async def test_a_wave_is_looked_at_once_the_portal_has_copied_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record that was written is copied for some seconds: what it shows then counts, and not before."""
+    portal, sleep = world.portal, world.clock.sleep
+    assert (await world.sync("full")).status == "succeeded"
+    update = portal.update_account
+
+    async def update_slowly(bps_id: str, fields: Any) -> None:
+        await update(bps_id, fields)
+        portal.accounts[bps_id] = replace(portal.accounts[bps_id], status="WaitingForSynchronization")
+
+    async def copy(seconds: float) -> None:
+        await sleep(seconds)
+        for bps_id, account in portal.accounts.items():
+            portal.accounts[bps_id] = replace(account, status="Synchronized")
+
+    monkeypatch.setattr(portal, "update_account", update_slowly)
+    monkeypatch.setattr(world.clock, "sleep", copy)
+    portal.cut = 4
+    fields = {**world.rules.mapping.user_fields, "job_title": FieldRule(("displayName",))}
+    world.rules = replace(world.rules, mapping=replace(world.rules.mapping, user_fields=fields))
+    run = await world.sync("delta")
+    assert run.status == "held", run.error
+    assert "wave 1 of 3: 3 things are not in the portal as written" in run.error
 
 
 async def test_a_manager_of_a_later_wave_is_set_in_a_second_pass(world: World) -> None:

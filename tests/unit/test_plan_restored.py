@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from syncd.plan.restored import Block, Restored, find_restored, looks_restored, say_restored
+from syncd.plan.restored import Block, PutBack, Restored, find_restored, looks_restored, say_restored
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -49,6 +49,33 @@ def test_a_pattern_of_one_moment_is_a_restore(blocks: list[Block], seen: int | N
     """Whatever was written since, nothing before; what runs wrote after the last full reading may be there again."""
     assert find_restored(blocks, seen=None if seen is None else day(seen)) == found
     assert find_restored(blocks[::-1], seen=None if seen is None else day(seen)) == found
+
+
+@pytest.mark.parametrize(
+    ("put_back", "found"),
+    [
+        ([], None),
+        ([(1, 2, 6)], Restored(day(1), 23, 23)),
+        ([(0, 2, 6)], None),
+        ([(1, 2, 2)], None),
+        ([(1, 2, 4), (1, 2, 2)], Restored(day(1), 23, 23)),
+    ],
+)
+def test_what_was_put_back_since_then_says_nothing(
+    put_back: list[tuple[int, int, int]], found: Restored | None
+) -> None:
+    """It was so before both changes; it speaks against a moment between them, and against none before them."""
+    blocks = history((0, 500), (9, 0), (6, 6), (8, 0))
+    said = [PutBack(undone=undone, run_id=run, number=number) for undone, run, number in put_back]
+    assert find_restored(blocks, said, seen=day(4)) == found
+
+
+def test_what_was_put_back_after_the_portal_went_back_says_nothing_of_before() -> None:
+    """A run that wrote into the restored portal is left out of the count, and so is what it put back."""
+    blocks = history((0, 500), (9, 3), (9, 1), (0, 40))
+    later = [PutBack(undone=1, run_id=3, number=4)]
+    assert find_restored(blocks, later, seen=day(2)) is None
+    assert find_restored(blocks, [PutBack(undone=1, run_id=2, number=1)], seen=day(2)) == Restored(day(1), 18, 21)
 
 
 def test_blocks_of_one_run_are_not_parted_at_its_end() -> None:

@@ -70,7 +70,13 @@ def test_every_wave_has_somebody(people: int, percents: tuple[int, ...], ends: t
 )
 def test_what_is_a_difference(sent: Sent, found: str | None) -> None:
     """Values beyond case and outer blanks, and what is there or not; nothing of what the portal still copies."""
-    assert list(map(str, compare_sent([sent]))) == ([] if found is None else [found])
+    differences, copied = compare_sent([sent])
+    assert (list(map(str, differences)), copied) == ([] if found is None else [found], int(not sent.ready))
+
+
+def test_what_is_copied_and_shown_already_need_not_be_waited_for() -> None:
+    """Whatever the portal calls it: it shows what was written."""
+    assert compare_sent([make_sent(ready=False)]) == ((), 0)
 
 
 def test_the_sentence_names_wave_numbers_and_ids() -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from syncd.bootstrap.drill.clocks import WrongClock
-from syncd.bootstrap.drill.settings import make_rollout_settings, with_tenant
+from syncd.bootstrap.drill.settings import make_rollout_settings, with_protected, with_tenant
 from syncd.bootstrap.runs import make_runs
 from syncd.bootstrap.sides import open_sides
 from syncd.bootstrap.store import open_store
@@ -117,6 +118,10 @@ class DrilledProgram:
     def take_for(self, tenant_id: str) -> None:
         """Configure another tenant."""
         self.settings = with_tenant(self._rules, tenant_id)
+
+    def protect(self, bps_ids: Collection[str]) -> None:
+        """Put these accounts on the protect list, until the rules are set back."""
+        self.settings = self._rules = with_protected(self._own, bps_ids)
 
     def roll_out(self, *, new_rules: bool) -> None:
         """Let what comes be a rollout."""

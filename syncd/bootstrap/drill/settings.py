@@ -6,6 +6,7 @@ key of a real one can be left over. Scope, mapping, policy, guard, licences and 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from syncd.config import ExpressionRule, Settings, format_duration
@@ -93,6 +94,12 @@ def make_rollout_settings(settings: Settings, *, new_rules: bool) -> Settings:
 def with_tenant(settings: Settings, tenant_id: str) -> Settings:
     """Return the same settings for another tenant."""
     return settings.model_copy(update={"graph_side": settings.graph.model_copy(update={"tenant_id": tenant_id})})
+
+
+def with_protected(settings: Settings, bps_ids: Collection[str]) -> Settings:
+    """Return the same settings with these accounts on the protect list as well."""
+    protect = (*settings.scope.protect, *sorted(bps_ids))
+    return settings.model_copy(update={"scope": settings.scope.model_copy(update={"protect": protect})})
 
 
 def list_left_out(settings: Settings) -> list[str]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from syncd.sandbox.drill.days import ORDINARY
-from syncd.sandbox.drill.play import Play, Scenario
+from syncd.sandbox.drill.play import Day, Play, Scenario, pick
+
+_CHECKS = (7 * 3600.0, 900.0)
+"""Seconds until the members of groups are counted, and until what they counted is looked at again."""
 
 
 async def _stale_lists(play: Play) -> None:
@@ -67,11 +71,15 @@ async def _replayed_rounds(play: Play) -> None:
 
 
 async def _lost_links(play: Play) -> None:
+    """Delta never tells of a change of members; who left a group must be out of it within a day all the same."""
     play.sandbox.tenant_knobs.lose_links = True
     play.happen()
     await play.delta()
-    await play.full()
+    for pause in _CHECKS:
+        await play.sandbox.directory.clock.sleep(pause)
+        await play.delta()
     play.settle()
+    await play.full()
 
 
 async def _late_news(play: Play) -> None:
@@ -80,6 +88,34 @@ async def _late_news(play: Play) -> None:
     await play.delta()
     await play.full()
 
+
+def _leave_ahead(play: Play) -> Collection[str]:
+    """Of those at the head of the list one goes to whom nobody reports."""
+    users = list(play.sandbox.directory.active_users())
+    managers = {user.manager for user in users}
+    person = next((user.id for user in users if user.id in play.people and user.id not in managers), None)
+    if person is None:
+        return ()
+    play.sandbox.directory.soft_delete(person)
+    return (person,)
+
+
+def _move(play: Play) -> Collection[str]:
+    directory = play.sandbox.directory
+    left, joined, *_ = (*pick(play, 2), "", "")
+    groups = [group for group in directory.active_groups() if group.id in play.places]
+    before = next((group for group in groups if left in group.members), None)
+    after = next((group for group in groups if group is not before and joined not in group.members), None)
+    if before is None:
+        return ()
+    directory.remove_member(before.id, left)
+    if joined and after is not None:
+        directory.add_member(after.id, joined)
+    return (left,)
+
+
+_LEFT_AHEAD = Day("one at the head of the list is deleted", _leave_ahead)
+_MOVED = Day("one leaves a group, and another joins one", _move)
 
 LATE = (
     Scenario(
@@ -91,7 +127,7 @@ LATE = (
     ),
     Scenario(
         name="shifting-pages", says="people move between pages while they are read", play=_shifting_pages,
-        side="Graph", day=ORDINARY,
+        side="Graph", day=_LEFT_AHEAD,
     ),
     Scenario(
         name="replayed-rounds", says="delta repeats and shuffles its news", play=_replayed_rounds,
@@ -99,7 +135,7 @@ LATE = (
     ),
     Scenario(
         name="lost-links", says="delta never tells who joined or left a group", play=_lost_links,
-        side="Graph", day=ORDINARY,
+        side="Graph", day=_MOVED,
     ),
     Scenario(
         name="late-news", says="delta tells everything ten minutes later", play=_late_news, side="Graph", day=ORDINARY,

@@ -9,7 +9,7 @@ from syncd.sandbox.drill.days import LEFT_GROUP, ORDINARY, hire_like
 from syncd.sandbox.drill.play import Day, Play, Scenario, pick
 
 _MANY, _ENOUGH, _SLICE, _ALLOWED = 0.4, 0.125, 0.06, 0.2
-_GROWTH = 0.6
+_GROWTH, _DOUBLED = 0.6, 1.2
 _LEAST = 20
 """Of fewer records no percentage is taken (guard.min_population)."""
 
@@ -42,6 +42,55 @@ async def _everybody_deleted(play: Play) -> None:
     await play.delta()
     for person in people:
         play.sandbox.directory.restore(person)
+
+
+async def _mass_renamed(play: Play) -> None:
+    """A script gives everybody the same name; nobody's account may be changed before a person has looked at that."""
+    directory = play.sandbox.directory
+    names = {person: directory.get(person).properties.get("displayName") for person in play.people}
+    for person in names:
+        directory.set_attributes(person, displayName="Imported person")
+    await play.delta()
+    await play.full()
+    play.look_what_was_given(play.base)
+    for person, name in names.items():
+        directory.set_attributes(person, displayName=name)
+
+
+async def _company_doubled(play: Play) -> None:
+    """Another company is imported by mistake: more people than there are. Nobody of it may get an account unasked."""
+    directory = play.sandbox.directory
+    people = sorted(play.people)
+    newcomers = [
+        hire_like(directory, directory.get(people[number % len(people)]), number)
+        for number in range(math.ceil(len(people) * _DOUBLED))
+    ]
+    play.strangers = True
+    await play.delta()
+    await play.full()
+    play.look_what_was_given(play.base)
+    for person in newcomers:
+        directory.hard_delete(person)
+
+
+async def _protected(play: Play) -> None:
+    """People on the protect list are deleted, disabled and taken out of their groups: they keep everything."""
+    directory = play.sandbox.directory
+    deleted, disabled, moved = (*pick(play, 3), *[""] * 3)[:3]
+    if not moved:
+        return
+    play.program.protect([play.people[person] for person in (deleted, disabled, moved)])
+    groups = [group.id for group in directory.groups_of(moved)]
+    directory.soft_delete(deleted)
+    directory.disable(disabled)
+    for group in groups:
+        directory.remove_member(group, moved)
+    await play.delta()
+    await play.full()
+    directory.restore(deleted)
+    directory.enable(disabled)
+    for group in groups:
+        directory.add_member(group, moved)
 
 
 async def _held_then_grown(play: Play) -> None:
@@ -82,6 +131,24 @@ async def _late_approval(play: Play) -> None:
         play.sandbox.directory.enable(person)
     if held.held:
         await play.approve(held.run)
+
+
+async def _overtaken_approval(play: Play) -> None:
+    """Many really leave, and are held. Others are disabled by mistake before a person releases what was held."""
+    directory = play.sandbox.directory
+    leavers = _choose(play, _MANY)
+    others = sorted(play.people.keys() - set(leavers))[::2]
+    play.mean(leavers)
+    for person in leavers:
+        directory.disable(person)
+    held = await play.delta()
+    for person in others:
+        directory.disable(person)
+    if held.held:
+        await play.approve(held.run)
+    await play.delta()
+    for person in (*leavers, *others):
+        directory.enable(person)
 
 
 async def _login_again(play: Play) -> None:
@@ -198,6 +265,13 @@ PEOPLE = (
         name="everybody-deleted", says="delta tells of everybody that they are deleted", play=_everybody_deleted,
         side="tenant",
     ),
+    Scenario(name="mass-renamed", says="everybody gets another name by mistake", play=_mass_renamed, side="tenant"),
+    Scenario(
+        name="company-doubled", says="another company is imported by mistake", play=_company_doubled, side="tenant"
+    ),
+    Scenario(
+        name="protected-people", says="people on the protect list leave", play=_protected, side="tenant"
+    ),
     Scenario(
         name="held-then-grown", says="what was held is a small share after many are hired", play=_held_then_grown,
         side="tenant",
@@ -208,6 +282,11 @@ PEOPLE = (
     ),
     Scenario(
         name="late-approval", says="what was held is approved after it was put right", play=_late_approval,
+        side="tenant",
+    ),
+    Scenario(
+        name="overtaken-approval", says="what was held is approved while others are disabled by mistake",
+        play=_overtaken_approval,
         side="tenant",
     ),
     Scenario(

@@ -67,6 +67,10 @@ class Program(Protocol):
         """Configure another tenant."""
         ...
 
+    def protect(self, bps_ids: Collection[str]) -> None:
+        """Put these accounts on the protect list, until the rules are set back."""
+        ...
+
     def roll_out(self, *, new_rules: bool) -> None:
         """Let what comes be a rollout, with everything lifted that an administrator lifts for it.
 

@@ -117,6 +117,22 @@ async def _slow(play: Play) -> None:
     play.sandbox.portal.settle()
 
 
+async def _renamed_slowly(play: Play) -> None:
+    """A new login is a new account, which is seen minutes later: until then the old one keeps every place."""
+    knobs = play.sandbox.portal_knobs
+    knobs.sync_delay_min = knobs.sync_delay_max = 300.0
+    knobs.pending_visible = False
+    play.happen()
+    (former,) = play.meant or ("",)
+    latter = next(iter(play.wanted.accounts.keys() - play.base.accounts.keys()), former)
+    wanted = {group for group, member in play.wanted.members if member == latter}
+    for _ in range(3):
+        await play.delta()
+        places = {group for group, member in take_picture(play.sandbox).members if member in (former, latter)}
+        play.harm.places |= {former} if wanted - places else set()
+    play.sandbox.portal.settle()
+
+
 async def _went_back(play: Play) -> None:
     """The portal is restored from yesterday's backup: who left has access again until that is taken away there, too.
 
@@ -148,6 +164,16 @@ def _leave(play: Play) -> Collection[str]:
     return (person,)
 
 
+def _rename(play: Play) -> Collection[str]:
+    """The account of the old login loses its places by it."""
+    (person,) = pick(play, 1)
+    login, _, domain = str(play.sandbox.directory.get(person).properties["userPrincipalName"]).partition("@")
+    fresh = f"{login}.married@{domain}"
+    play.sandbox.directory.set_attributes(person, userPrincipalName=fresh, mail=fresh)
+    return (person,)
+
+
+_RENAMED = Day("one gets another login", _rename)
 _JOINED_AND_LEFT = Day("one joins a group and is deleted", _leave)
 
 PORTAL = (
@@ -183,6 +209,10 @@ PORTAL = (
     ),
     Scenario(name="portal-forgetful", says="the portal denies that it has any record", play=_forgetful, side="portal"),
     Scenario(name="portal-slow", says="what is written is seen minutes later", play=_slow, side="portal", day=ORDINARY),
+    Scenario(
+        name="renamed-slowly", says="the account of a new login is seen minutes later", play=_renamed_slowly,
+        side="portal", day=_RENAMED,
+    ),
     Scenario(
         name="portal-restored", says="the portal is put back to yesterday", play=_went_back,
         side="portal", day=BUSY,

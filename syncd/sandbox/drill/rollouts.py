@@ -36,6 +36,10 @@ _NEW_RULES = Day("titles are made by a new rule", _change_rules)
 _FIRST_PUSH = Day("the first push", _begin_anew)
 
 
+_COPIED_IN = 3.0
+"""Seconds for which the portal copies what was written, as real ones do: a look before that sees nothing."""
+
+
 async def _values_cut(play: Play) -> None:
     play.sandbox.portal_knobs.spelling = "cut"
     await _roll_out(play)
@@ -48,6 +52,8 @@ async def _places_lost(play: Play) -> None:
 
 async def _roll_out(play: Play) -> None:
     """Push, look whom it reached, have the portal put right, and release what was held."""
+    knobs = play.sandbox.portal_knobs
+    knobs.sync_delay_min = knobs.sync_delay_max = _COPIED_IN
     play.happen()
     ended = await play.delta()
     play.look_at_wave()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from syncd.sandbox.drill.days import ORDINARY
-from syncd.sandbox.drill.play import Play, Scenario
+from syncd.sandbox.drill.picture import take_picture
+from syncd.sandbox.drill.play import Play, Scenario, pick
+from syncd.sandbox.drill.reads import cut_lists
 from syncd.sandbox.snapshot import put_back, take_snapshot
 from syncd.sandbox.tenant.company import CompanyOptions, found_company
 
 _FAR = 40 * 86_400.0
 _KILLS, _FULL_KILLS = (3, 5, 7, 9, 12, 15, 19), (6, 12, 25)
+_CHANGED_BY_HAND = 5
 _OTHER = "9f2c4d0e-77aa-4c55-9d0b-0f2f5f0f6a11"
 
 
@@ -58,11 +61,30 @@ async def _restored_store(play: Play) -> None:
 
 
 async def _lost_store(play: Play) -> None:
-    """There is no store any more, and the portal is in use; later a copy of it is found."""
-    before = play.program.keep()
+    """There is no store any more, and the portal is in use; later a copy of it is found.
+
+    What somebody has changed there meanwhile is not overwritten unasked: to an empty store each record is a stranger's.
+    """
+    before, accounts = play.program.keep(), play.sandbox.portal.accounts
+    names = {key: accounts[key].values["name"] for key in (play.people[each] for each in pick(play, _CHANGED_BY_HAND))}
+    for key in names:
+        accounts[key].values["name"] = "Changed by hand"
+    changed = take_picture(play.sandbox)
     play.program.forget()
     await play.full()
-    play.happen()
+    await play.delta()
+    play.look_what_was_given(changed)
+    for key, name in names.items():
+        accounts[key].values["name"] = name
+    play.program.put_back(before)
+
+
+async def _begun_again(play: Play) -> None:
+    """There is no store any more, and what the new one reads first is cut: nobody leaves a group that is taken over."""
+    before = play.program.keep()
+    play.program.forget()
+    cut_lists(play)
+    await play.full()
     await play.delta()
     play.program.put_back(before)
 
@@ -125,6 +147,12 @@ SURROUNDINGS = (
         day=ORDINARY,
     ),
     Scenario(name="lost-store", says="the store is lost, and found again later", play=_lost_store, side="syncd"),
+    Scenario(
+        name="begun-again",
+        says="the store is lost, and the lists that a new one reads first are cut",
+        play=_begun_again,
+        side="syncd",
+    ),
     Scenario(
         name="tenant-rolled-back",
         says="the tenant is put back to yesterday",

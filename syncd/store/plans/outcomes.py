@@ -183,7 +183,7 @@ class Outcomes(StorePart):
 
     @in_thread
     def has_current_account(self, source_key: int, besides: int) -> bool:
-        """Return whether a source user owns the account that it should have: a renamed person has arrived."""
+        """Return whether a source user owns the account that it should have, and it is ready: they have arrived."""
         return self._owns_desired("user", source_key=source_key, besides=besides)
 
     def _owns_desired(self, kind: RecordKind, *, source_key: int, besides: int) -> bool:
@@ -198,12 +198,12 @@ class Outcomes(StorePart):
 
     @in_thread
     def has_successor(self, record: int) -> bool:
-        """Return whether the person who left this account by a rename has arrived at the new one."""
+        """Return whether the person who left this account by a rename has arrived at the new one, and it is ready."""
         return self._has_successor("user", record)
 
     @in_thread
     def has_group_successor(self, record: int) -> bool:
-        """Return whether the group that left this record by a rename has its new one."""
+        """Return whether the group that left this record by a rename has its new one, and it is ready."""
         return self._has_successor("group", record)
 
     def _has_successor(self, kind: RecordKind, record: int) -> bool:
@@ -280,6 +280,7 @@ def _count_arrived(table: Table, desired: Table) -> Select[Any]:
             table.c.source_key == bindparam("source"),
             table.c.key != bindparam("besides"),
             table.c.origin.is_not(None),
+            table.c.status == "Synchronized",  # nobody can be put into a group, or sign in, before that
         )
     )
 

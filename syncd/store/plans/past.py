@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from syncd.model.change import Placed
-from syncd.plan.restored import Block, Restored
+from syncd.plan.restored import Block, PutBack, Restored
 from syncd.store.db.markers import FULL_PUSH_DUE, PORTAL_BACK, PORTAL_REPLAYED, PORTAL_SEEN, load_markers, save_marker
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import decode_json, encode_json
@@ -16,10 +16,12 @@ from syncd.store.plans.changes import Plans
 from syncd.store.plans.past_statements import (
     BLOCKS,
     LICENCE_BLOCKS,
+    LICENCES_PUT_BACK,
     LOST_FIELDS,
     LOST_LICENCES,
     LOST_LINKS,
     LOST_RECORDS,
+    PUT_BACK,
     SAMPLE_DELETED,
     SAMPLE_MADE,
     SIGNS,
@@ -60,6 +62,14 @@ class Past(StorePart):
             Block(run_id=row.run_id, at=row.at, lost=int(row.lost), kept=int(row.kept), records=row.records)
             for row in rows
         ]
+
+    @in_thread
+    def load_put_back(self, *, licences: bool) -> list[PutBack]:
+        """Return what the portal keeps of last writes that put back what an earlier one of ours had changed."""
+        asked = self._ask()
+        statements = (*PUT_BACK, LICENCES_PUT_BACK) if licences else PUT_BACK
+        rows = [row for statement in statements for row in self._database.load_rows(statement, asked)]
+        return [PutBack(undone=row.undone, run_id=row.run_id, number=row.number) for row in rows]
 
     @in_thread
     def note_found(self, found: Restored | None, *, now: datetime) -> None:

@@ -5,6 +5,9 @@ the last change of it: ``lost`` where the portal shows what was there before it,
 
 A value, a place or a licence that was written the same way twice running says nothing where it is not there: the portal
 never takes it so (it cuts or reformats it), or somebody sets it back each time. What a replay wrote again counts.
+
+What was there, was taken and was put back (or the other way round) is ``kept`` by a backup from before both: ``undone``
+is the run of the first of the two.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ from sqlalchemy import (
 from syncd.model.change import Action, LinkKind
 from syncd.model.kinds import RECORD_KINDS, RecordKind
 from syncd.model.reason import Cause
+from syncd.plan.spelling import LEAST_CUT
 from syncd.store.db.parameters import among_bound, json_field
 from syncd.store.inventory.drift_notes import HAND_LINKS
 from syncd.store.inventory.written import LINKS, OWN_FIELDS, TABLES
@@ -67,6 +71,13 @@ def _written_once(written: ColumnElement[Any], *slot: ColumnElement[Any]) -> Col
     return or_(before.is_(None), before != written, changes.c.cause == Cause.LOST_WITH_PORTAL.value)
 
 
+def _undone(written: ColumnElement[Any], *slot: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return the run of the change of a slot before this one, where that one was another."""
+    newest = changes.c.run_id.desc(), changes.c.seq.desc()
+    before, run = (func.lead(each).over(partition_by=slot, order_by=newest) for each in (written, changes.c.run_id))
+    return case((before != written, run))
+
+
 def _judge(rows: FromClause, lost: ColumnElement[bool], kept: ColumnElement[bool]) -> Select[Any]:
     """Return the last change of each slot with what became of it."""
     c = rows.c
@@ -78,13 +89,19 @@ def _judge(rows: FromClause, lost: ColumnElement[bool], kept: ColumnElement[bool
         c.finished_at,
         case((lost, 1), else_=0).label("lost"),
         case((kept, 1), else_=0).label("kept"),
+        c.undone,
     ).where(c.nth == 1, c.finished_at > _REPLAYED)
 
 
 def _judge_records(kind: RecordKind) -> Select[Any]:
     table = TABLES[kind]
     rows = (
-        select(*_COLUMNS, changes.c.action, _last(changes.c.record_key).label("nth"))
+        select(
+            *_COLUMNS,
+            changes.c.action,
+            _last(changes.c.record_key).label("nth"),
+            _undone(changes.c.action, changes.c.record_key).label("undone"),
+        )
         .where(
             changes.c.object == kind,
             changes.c.status == "done",
@@ -113,6 +130,7 @@ def _judge_links(kind: LinkKind, *, whole: bool) -> Select[Any]:
             changes.c.target_key,
             _last(changes.c.record_key, changes.c.target_key).label("nth"),
             _written_once(changes.c.action, changes.c.record_key, changes.c.target_key).label("once"),
+            _undone(changes.c.action, changes.c.record_key, changes.c.target_key).label("undone"),
         )
         .where(changes.c.object == kind, changes.c.status == "done")
         .subquery()
@@ -137,6 +155,7 @@ def _judge_links(kind: LinkKind, *, whole: bool) -> Select[Any]:
 def _judge_field(kind: RecordKind, name: str) -> Select[Any]:
     """Lost is a value where the portal shows one that an earlier write of ours has replaced.
 
+    What the portal may have made of ours by cutting it says nothing: it may have cut the value before it alike.
     A creation is asked only for what it wrote before the first update: what it replaced is nothing.
     """
     table = TABLES[kind]
@@ -151,6 +170,7 @@ def _judge_field(kind: RecordKind, name: str) -> Select[Any]:
             changes.c.action,
             _last(changes.c.record_key).label("nth"),
             _written_once(ours, changes.c.record_key).label("once"),
+            case((met == 1, _undone(ours, changes.c.record_key))).label("undone"),
             shown.label("shown"),
             ours.label("ours"),
             met.label("met"),
@@ -167,7 +187,10 @@ def _judge_field(kind: RecordKind, name: str) -> Select[Any]:
         .subquery()
     )
     replaced = rows.c.action != "create"
-    lost = and_(replaced, rows.c.once, rows.c.shown != rows.c.ours, rows.c.met == 1, rows.c.accepted.is_(None))
+    length = func.length(rows.c.shown)
+    cut = and_(length >= LEAST_CUT, func.substr(rows.c.ours, 1, length) == rows.c.shown)
+    differs = and_(rows.c.shown != rows.c.ours, ~cut)
+    lost = and_(replaced, rows.c.once, differs, rows.c.met == 1, rows.c.accepted.is_(None))
     return _judge(rows, lost, and_(replaced, rows.c.shown == rows.c.ours))
 
 
@@ -179,6 +202,7 @@ def _judge_licences() -> Select[Any]:
             changes.c.target,
             _last(changes.c.record_key, changes.c.target).label("nth"),
             _written_once(changes.c.action, changes.c.record_key, changes.c.target).label("once"),
+            _undone(changes.c.action, changes.c.record_key, changes.c.target).label("undone"),
         )
         .where(
             changes.c.object == "licence",
@@ -217,6 +241,15 @@ def _block(judged: Select[Any]) -> Select[Any]:
     )
 
 
+def _count_put_back(judged: Select[Any]) -> Select[Any]:
+    rows = judged.subquery()
+    return (
+        select(rows.c.undone, rows.c.run_id, func.count().label("number"))
+        .where(rows.c.kept == 1, rows.c.undone.is_not(None))
+        .group_by(rows.c.undone, rows.c.run_id)
+    )
+
+
 def _list_lost(judged: Select[Any]) -> Select[Any]:
     rows = judged.subquery()
     return (
@@ -228,11 +261,11 @@ def _list_lost(judged: Select[Any]) -> Select[Any]:
 
 _RECORDS = {kind: _judge_records(kind) for kind in RECORD_KINDS}
 _FIELDS = {(kind, name): _judge_field(kind, name) for kind in RECORD_KINDS for name in OWN_FIELDS[kind]}
-BLOCKS = tuple(
-    _block(judged)
-    for judged in (*_RECORDS.values(), *(_judge_links(kind, whole=False) for kind in LINKS), *_FIELDS.values())
-)
+_JUDGED = (*_RECORDS.values(), *(_judge_links(kind, whole=False) for kind in LINKS), *_FIELDS.values())
+BLOCKS = tuple(_block(judged) for judged in _JUDGED)
 LICENCE_BLOCKS = _block(_judge_licences())
+PUT_BACK = tuple(_count_put_back(judged) for judged in _JUDGED)
+LICENCES_PUT_BACK = _count_put_back(_judge_licences())
 LOST_FIELDS = {place: _list_lost(judged) for place, judged in _FIELDS.items()}
 LOST_RECORDS = {kind: _list_lost(judged) for kind, judged in _RECORDS.items()}
 LOST_LINKS = {kind: _list_lost(_judge_links(kind, whole=True)) for kind in LINKS}

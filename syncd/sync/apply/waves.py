@@ -71,7 +71,7 @@ class Waving:
         left = await self._store.waves.load_open()
         if left is None:
             return []
-        differences = await self._store.in_thread(self._compare, left)
+        differences, _ = await self._store.in_thread(self._compare, left)
         failed = await self._store.waves.count_failed(left)
         return await self._decide(left, differences, failed, before=True)
 
@@ -168,13 +168,16 @@ class Waving:
     # ---- reading back -----------------------------------------------------------------------------------------------
 
     async def _read_back(self, wave: OpenWave) -> tuple[Difference, ...]:
-        """Read what a wave wrote, and again for ``bps.sync_wait`` while the portal does not show all of it."""
+        """Read what a wave wrote, and again for ``bps.sync_wait`` while the portal does not show all of it.
+
+        What it still copies then is left to the next run.
+        """
         deadline, pause = self._clock.monotonic() + self._options.sync_wait, 0.25
         while True:
             await self._read(wave)
-            differences = await self._store.in_thread(self._compare, wave)
+            differences, copied = await self._store.in_thread(self._compare, wave)
             left = deadline - self._clock.monotonic()
-            if not differences or left <= 0:
+            if not (differences or copied) or left <= 0:
                 return differences
             if self._stopping():
                 raise Interrupted("asked to stop while reading a wave back")
@@ -200,5 +203,11 @@ class Waving:
             found = [await self._portal.fetch_holder(bps_id) for bps_id in holders]
             await store.licences.store_holders([each for each in found if each is not None], now=now)
 
-    def _compare(self, wave: OpenWave) -> tuple[Difference, ...]:
-        return tuple(each for chunk in self._store.waves.iterate_sent(wave) for each in compare_sent(chunk))
+    def _compare(self, wave: OpenWave) -> tuple[tuple[Difference, ...], int]:
+        """Return what differs, and how much is not shown because the portal still copies it."""
+        found, copied = list[Difference](), 0
+        for chunk in self._store.waves.iterate_sent(wave):
+            differences, still = compare_sent(chunk)
+            found += differences
+            copied += still
+        return tuple(found), copied
