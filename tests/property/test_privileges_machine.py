@@ -73,6 +73,7 @@ def _take_what_holds_groups_up(history: History, run: RunRecord, seed: str) -> b
 
 def _check(history: History, seed: str) -> None:
     """Compare the portal with the rules and with what was given by hand."""
+    history.office.wire.service.privileges.catch_up()
     store, told, live = history.office.wire.store, f"seed {seed}", history.find_live()
     alive = {given for given in history.by_hand if given.key in store.groups}
     assert alive <= store.privileges.keys(), f"{told}: taken although it was given by hand"

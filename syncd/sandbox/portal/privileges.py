@@ -85,6 +85,7 @@ class Privileges:
                 place = self._find_place(database, int(number), where)
                 self._check_rights(database, place, writes=True)
                 self._change(database, place, verb, body or {})
+                self.catch_up()  # readings that are behind are so from this moment on
                 return None, f"privileges/{verb}"
         raise PortalRefusal(404, "ResourceNotFound", "Resource not found")
 

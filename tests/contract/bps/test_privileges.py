@@ -253,6 +253,9 @@ async def test_a_reading_may_be_behind(client: Client, portal: BpsPortal) -> Non
         assert await portal.fetch_holders(place) == before
         pass_time(client, 1.0)
         assert await portal.fetch_holders(place) == Holders(() if remove else (TEAM,))
+    await portal.change_privilege(TEAM, one, remove=False, listed=False)
+    pass_time(client, 60.0)  # and nobody asked meanwhile
+    assert await portal.fetch_holders(place) == Holders((TEAM,))
 
 
 @pytest.mark.parametrize("rights", ["administrator to write", "administrator"])
