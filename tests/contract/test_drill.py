@@ -123,6 +123,16 @@ async def test_under_waves_a_rollout_reaches_few_before_it_is_looked_at(tmp_path
         assert (stage.program.count_first_wave(19), stage.program.count_first_wave(30)) == (None, 3)
 
 
+async def test_of_twenty_people_no_share_is_counted_and_nobody_loses_anything(tmp_path: Path) -> None:
+    """Everybody is renamed, or as many come: what `guard.min_population` lets through is no mistake."""
+    async with open_stage(read(tmp_path), people=25, company=None) as stage:
+        assert len(stage.base.accounts) <= 20
+        for scenario in CATALOGUE:
+            if scenario.name in ("mass-renamed", "company-doubled"):
+                result = await stage.play(scenario)
+                assert result.passed_off_well, result
+
+
 # ---- what weak settings cost
 
 

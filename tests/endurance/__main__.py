@@ -28,6 +28,7 @@ def main() -> int:
     two.add_argument("--every", type=int, default=1, help="only every so many-th")
     two.add_argument("--begin", type=int, default=1, help="from this one on")
     two.add_argument("--act", choices=[act.name for act in touches.ACTS], action="append", help="only this work")
+    two.add_argument("--way", choices=[" ".join(way) for way in touches.WAYS], action="append", help="only in this way")
     three = works.add_parser("kills", help="SIGKILL at random moments")
     three.add_argument("--kills", type=int, default=500)
     three.add_argument("--seed", default="1")
@@ -60,7 +61,8 @@ def _touch(given: argparse.Namespace) -> list[str]:
     async def play() -> touches.Tally:
         acts = [act for act in touches.ACTS if given.act is None or act.name in given.act]
         async with touches.small_stage() as stage:
-            return await touches.play_all(stage, every=given.every, begin=given.begin, acts=acts, tell=_tell)
+            ways = [way for way in touches.WAYS if given.way is None or " ".join(way) in given.way]
+            return await touches.play_all(stage, every=given.every, begin=given.begin, acts=acts, ways=ways, tell=_tell)
 
     found = asyncio.run(play())
     print(f"{found.plays:,} touches failed")

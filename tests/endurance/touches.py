@@ -270,13 +270,14 @@ async def play_all(
     begin: int = 1,
     most: int | None = None,
     acts: Sequence[Act] = ACTS,
+    ways: Sequence[tuple[str, str]] = WAYS,
     tell: Callable[[str], None] = print,
 ) -> Tally:
     """Let each touch fail in each way, or every so many-th from ``begin`` on, at most so many in each way."""
     tally = Tally()
     for act in acts:
         course = await prepare(stage, act)
-        for what, way in WAYS:
+        for what, way in ways:
             number = begin
             while most is None or number < begin + most * every:
                 touch = Touch(what, way, number)

@@ -52,9 +52,15 @@ async def _mass_renamed(play: Play) -> None:
         directory.set_attributes(person, displayName="Imported person")
     await play.delta()
     await play.full()
-    play.look_what_was_given(play.base)
+    _look_at_changed(play)
     for person, name in names.items():
         directory.set_attributes(person, displayName=name)
+
+
+def _look_at_changed(play: Play) -> None:
+    """Note whose account was made or changed before anybody looked: in a company so large that shares are counted."""
+    if len(play.base.accounts) > _LEAST:
+        play.look_what_was_given(play.base)
 
 
 async def _company_doubled(play: Play) -> None:
@@ -68,7 +74,7 @@ async def _company_doubled(play: Play) -> None:
     play.strangers = True
     await play.delta()
     await play.full()
-    play.look_what_was_given(play.base)
+    _look_at_changed(play)
     for person in newcomers:
         directory.hard_delete(person)
 
