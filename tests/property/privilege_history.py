@@ -43,6 +43,8 @@ class History:
     """What rules had given when that copy of the store was made."""
     rules: tuple[PrivilegeRule, ...] = ()
     numbers: Iterator[int] = field(default_factory=lambda: iter(range(1000)))
+    deleted: list[Given] = field(default_factory=list)
+    """What groups had of ours when they were deleted, at places that are there."""
 
     def __post_init__(self) -> None:
         self.places = Places(self.office, self.chance, self.numbers, self.lost)
@@ -59,6 +61,15 @@ class History:
         for name in (*GROUPS, "z"):
             self.office.source.put_group(name, displayName=f"Group {name}", mailNickname=f"{name}@grp")
         self.office.hire("ann", group="z")
+        store, delete = self.office.wire.store, self.office.wire.store.delete_group
+
+        def watch(bps_id: str) -> None:
+            ours = [one for one, origin in store.privileges.items() if origin == "rest" and one not in self.lost]
+            mine = [one for one in ours if one.key == store.key(bps_id) and self.places.has(one.place[3])]
+            self.deleted += mine if not store.knobs.privilege_delay else []  # it may have been taken already
+            delete(bps_id)
+
+        store.delete_group = watch
 
     # ---- the rules --------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ drift is looked for. On every kind of portal, where drift is set back and where 
 
 In the end what the rules want is there, but for what somebody took where drift is only told; what was given by hand is
 untouched, of ours nothing else is left but what is told as unknown, and further runs change nothing. No group was
-deleted while it had something of ours that nobody knew of any more.
+deleted while it had something of ours at a place that is there.
 """
 
 from __future__ import annotations
@@ -63,11 +63,11 @@ def _take_what_holds_groups_up(history: History, run: RunRecord, seed: str) -> b
     told = {store.key(str(line["bps_id"])) for line in _list_lines(history) if line["state"] == "kept"}
     assert waiting <= told, f"seed {seed}: {waiting - told} are there, and nobody says why"
     for key in waiting:
-        if not store.knobs.privileges_list_groups:
-            store.delete_group(store.groups[key].bps_id)
         for given in [given for given in store.privileges if given.key == key]:
             del store.privileges[given]
             history.by_hand.discard(given)
+        if not store.knobs.privileges_list_groups:
+            store.delete_group(store.groups[key].bps_id)
     return bool(waiting)
 
 
@@ -75,6 +75,7 @@ def _check(history: History, seed: str) -> None:
     """Compare the portal with the rules and with what was given by hand."""
     history.office.wire.service.privileges.catch_up()
     store, told, live = history.office.wire.store, f"seed {seed}", history.find_live()
+    assert history.deleted == [], f"{told}: groups were deleted with {history.deleted}"
     alive = {given for given in history.by_hand if given.key in store.groups}
     assert alive <= store.privileges.keys(), f"{told}: taken although it was given by hand"
     wanted = {(one.group, *history.places.describe(one)) for one in history.rules if one.group in live.values()}
