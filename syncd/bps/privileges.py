@@ -31,9 +31,19 @@ from urllib.parse import quote
 from syncd.bps.answers import NAME
 from syncd.bps.client import BpsClient, parse_json
 from syncd.clock import Clock
-from syncd.errors import UNCLEAR, AuthFailed, Conflict, Intercepted, NotFound, ProtocolError, Rejected, RemoteError
+from syncd.errors import (
+    UNCLEAR,
+    AuthFailed,
+    Conflict,
+    Forbidden,
+    Intercepted,
+    NotFound,
+    ProtocolError,
+    Rejected,
+    RemoteError,
+)
 from syncd.model.privilege import Holders, Listed, ListKind, Place, Privilege, PrivilegeAnswer
-from syncd.model.target import fold
+from syncd.model.target import NO_SCOPE, fold
 
 _ATTEMPTS = 3
 _BACKOFF = 0.5
@@ -122,7 +132,8 @@ class Privileges:
                     return PrivilegeAnswer("unclear", there, unsure, reason=str(error))
             except RemoteError as error:
                 if unsure or error.repeated:
-                    return PrivilegeAnswer("unclear", named, unsure=True, reason=str(error))
+                    refused = isinstance(error, Forbidden) and error.code == NO_SCOPE
+                    return PrivilegeAnswer("unclear", named, unsure=True, reason=str(error), refused=refused)
                 if not isinstance(error, NotFound):
                     raise
                 there = await self._find(place, bps_id, error)

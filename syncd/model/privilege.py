@@ -203,10 +203,12 @@ class PrivilegeAnswer:
 
     ``said``: done · conflict: 409, which may mean that there was nothing to do, or that it refuses · unclear: nobody
     knows whether it took effect. ``listed``: whether a reading after an unclear attempt or a conflict names the group;
-    None: there was none, or it could not be read. ``unsure``: an attempt before the last one was unclear.
+    None: there was none, or it could not be read. ``unsure``: an attempt before the last one was unclear. ``refused``:
+    the last one was refused for want of the scope.
     """
 
     said: Said
     listed: bool | None = None
     unsure: bool = False
     reason: str = ""
+    refused: bool = False

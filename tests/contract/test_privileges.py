@@ -353,6 +353,24 @@ async def test_a_missing_scope_is_one_sentence_and_stops_nothing_else(office: Of
     assert [(use["rule"], use["detail"]) for use in explain(office, "g@grp")["used_by"]] == [("privileges[0]", None)]
 
 
+@pytest.mark.parametrize("status", [401, 429, 503])
+async def test_a_missing_scope_is_found_behind_an_answer_to_wait(office: Office, status: int) -> None:
+    """A repetition is refused: that accuses the scope as well, and its note stays until something is given."""
+    every = set(office.wire.application.scopes)
+    office.wire.application.scopes = every - {"App.Metadata.ReadWrite"} | {"App.Metadata.Read"}
+    say(office, rule())
+    for _ in range(2):
+        office.wire.faults.add(Fault("status", status=status, side="portal", path="privileges/add", count=1))
+        run = await office.sync("full")
+        assert (run.status, run.error, run.counts.get("failed", 0)) == ("succeeded", SCOPE, 0)
+    office.wire.faults.clear()
+    office.wire.application.scopes = every
+    office.wire.book.revoke_all()
+    run = await office.sync("full")
+    assert (run.status, run.error) == ("succeeded", "")
+    assert names(office) == {"g@grp ReadOnly Invoices"}
+
+
 async def test_a_scope_that_is_taken_away_keeps_what_no_rule_gives_any_more(office: Office) -> None:
     """What is to be taken waits with the same sentence, and what is given stays as it is."""
     say(office, rule(), rule("Group h"))

@@ -86,10 +86,7 @@ class Granting:
             await self._take_back(placed, known, remove=remove)
             if error.code != NO_SCOPE:
                 return Outcome(planned.seq, "failed", say(Cause.REFUSED, error=error))
-            if self._refused_at is None and not self._forbidden:
-                structlog.get_logger("syncd.privileges").warning("privileges.forbidden", error=str(error))
-            self._forbidden = True
-            await self.store.privileges.note_refusal(now)
+            await self._note_refusal(str(error), now)
             return self._defer(planned)
         except NotFound:
             await self._take_back(placed, known, remove=remove)
@@ -98,7 +95,9 @@ class Granting:
         except Rejected:
             await self._take_back(placed, known, remove=remove)
             raise
-        if self._refused_at is not None:
+        if answer.refused:
+            await self._note_refusal(answer.reason, now)
+        elif self._refused_at is not None and answer.said != "unclear":
             self._refused_at = None
             await self.store.privileges.note_refusal(None)
             structlog.get_logger("syncd.privileges").info("privileges.allowed")
@@ -111,7 +110,15 @@ class Granting:
         else:
             settled = settle_grant(answer, sent_before=known.sent_before, beside=known.beside, listed=known.listed)
         await self.store.privileges.settle(group, -number, settled, now=now)
+        if answer.refused:  # an earlier attempt stays remembered as it is
+            return self._defer(planned)
         return Outcome(planned.seq, settled.outcome, settled.reason)
+
+    async def _note_refusal(self, error: str, now: datetime) -> None:
+        if self._refused_at is None and not self._forbidden:
+            structlog.get_logger("syncd.privileges").warning("privileges.forbidden", error=error)
+        self._forbidden = True
+        await self.store.privileges.note_refusal(now)
 
     def _defer(self, planned: PlannedChange) -> Outcome:
         """Put a change off for want of the scope; the run says so once."""
