@@ -13,12 +13,13 @@ import signal
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from syncd.sandbox.server import Sandbox, SandboxOptions
 from syncd.sandbox.wire.faults import Fault
+from syncd.sandbox.wire.knobs import PortalKnobs, TenantKnobs
 from tests.e2e.program import Ended, Program
 
 SECONDS = 150.0
@@ -208,7 +209,8 @@ Play = Callable[[Stage], Awaitable[Seen]]
 @asynccontextmanager
 async def open_stage(folder: Path, tree: Path, options: SandboxOptions = SMALL) -> AsyncIterator[Stage]:
     """Start a sandbox, and connect a program of that tree with it."""
-    async with Sandbox(options, folder / "sandbox") as sandbox:
+    fresh = replace(options, tenant_knobs=TenantKnobs(), portal_knobs=PortalKnobs())  # a play may have turned some
+    async with Sandbox(fresh, folder / "sandbox") as sandbox:
         program = Program.connected(sandbox, folder, fresh=True)
         program.tree = tree
         yield Stage(sandbox, program, tree, folder)
