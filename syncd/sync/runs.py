@@ -156,10 +156,14 @@ class Runs:
             return await sides.push.carry_out(
                 run.id, proposal, write=request.write, time=time, phase=run.begin, shown=shown
             )
+        if run.pulled is not None:
+            removals = run.pulled.removals
+        else:  # an approval has looked at each of its removals by itself
+            removals = "all" if request.approval else await self._store.full_reads.load_removals()
         return await sides.push.run(
             run.id,
             read_portal=pull_kind != "none",
-            removals="all" if run.pulled is None else run.pulled.removals,
+            removals=removals,
             write=request.write,
             retry_failed=request.retry_failed,
             time=time,

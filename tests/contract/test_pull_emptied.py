@@ -184,3 +184,43 @@ async def test_when_the_last_who_work_are_gone_the_disabled_ones_do_not_make_it_
         world.source.remove_user(f"u{number}")
     assert (await world.sync("full")).status == "held"
     assert world.portal.picture() == before
+
+
+async def test_a_plan_from_the_store_holds_what_runs_hold(world: World) -> None:
+    """It asks the tenant nothing, and believes it no more than they did."""
+    remove_all(world, "users")
+    assert (await world.sync("delta")).status == "held"
+    run = await world.sync("none", write=False)
+    assert [each for each in world.changes(run) if each.startswith(("unlink", "delete", "revoke"))] == []
+
+
+async def test_the_last_who_works_may_be_found_disabled_by_a_direct_reading(world: World) -> None:
+    """A stream can be emptied by whatever is stored of it."""
+    await grow(world)
+    for number in range(24):
+        world.source.put_user(f"u{number}", accountEnabled=False)
+    assert (await world.sync("delta")).status == "succeeded"
+    before = world.portal.picture()
+    world.source.put_user("u24", accountEnabled=False)
+    world.source.log["users"].pop()
+    await world.sync_one("user", "u24@x.com")
+    world.source.put_user("u23", displayName="Another")
+    assert (await world.sync("delta")).status == "held"
+    assert before["all@grp"] >= world.portal.picture()["all@grp"]
+
+
+async def test_disabled_people_who_are_all_gone_are_held_once_more(world: World) -> None:
+    """That nobody works there is not that nobody is there: each word of a person is about one of both."""
+    await grow(world)
+    disable_all(world)
+    run = await world.sync("delta")
+    assert world.store.decisions.believe_empty(["users"], run.id) == {"users": True}
+    assert (await world.sync("delta")).status == "succeeded"
+    world.clock.ahead += timedelta(hours=2)  # what delta has told lately would hold against a list
+    remove_all(world, "users")
+    world.source.log["users"].clear()
+    run = await world.sync("full")
+    assert (run.status, len(world.portal.accounts)) == ("held", 25), run.error
+    assert world.store.decisions.believe_empty(["users"], run.id) == {"users": True}
+    assert (await world.sync("delta")).status == "succeeded"
+    assert world.portal.accounts == {}

@@ -27,15 +27,24 @@ def has_active(connection: Connection, stream: Stream) -> bool:
     """Return whether the directory holds any active object of the stream."""
     if stream == "users" and connection.scalar(_SELECT_MORE) is not None:
         return connection.scalar(_SELECT_ENABLED) is not None
+    return has_any(connection, stream)
+
+
+def has_any(connection: Connection, stream: Stream) -> bool:
+    """Return whether the directory holds any existing object of the stream, disabled users among them."""
     return connection.scalar(_SELECT_EXISTING[stream]) is not None
 
 
 @contextmanager
 def noting_emptied(connection: Connection, stream: Stream) -> Iterator[None]:
-    """Remember, in the same transaction, when what is written within takes away the stream's last active object."""
+    """Remember, in the same transaction, when what is written within takes away the stream's last active object.
+
+    Or the last one at all, of people who were disabled before.
+    """
     had = has_active(connection, stream)
+    had_any = had or has_any(connection, stream)
     yield
-    if had and not has_active(connection, stream):
+    if had_any and not has_active(connection, stream) and (had or not has_any(connection, stream)):
         save_marker(connection, EMPTIED + stream, "told")
 
 

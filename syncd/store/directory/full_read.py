@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import BindParameter, ColumnElement, Connection, Delete, Select, bindparam, delete, exists, func, select
 
+from syncd.model.run import Removals
 from syncd.model.source import KIND, STREAMS, Checkpoint, Role, Stream
 from syncd.store.db.markers import (
     EMPTIED,
@@ -29,7 +30,7 @@ from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import delete_pairs, intern
 from syncd.store.directory.checkpoints import save_checkpoint
 from syncd.store.directory.delta_log import forget_old, hold_links
-from syncd.store.directory.emptied import end_emptied, has_active
+from syncd.store.directory.emptied import end_emptied, has_active, has_any
 from syncd.store.directory.entry import ALIVE, SEEN, TABLES
 from syncd.store.directory.members import LINKS, is_visible
 from syncd.store.directory.unlisted_managers import clear_unshown, drop_unshown
@@ -186,11 +187,21 @@ class Baseline(StorePart):
                     continue
                 alive = has_active(connection, stream)
                 believed = load_marker(connection, EMPTY_BELIEVED + stream) is not None
-                if (alive and (how == "told" or stream in shown)) or (believed and not alive):
+                gone = not (alive if how == "told" else has_any(connection, stream))
+                if (alive and (how == "told" or stream in shown)) or (believed and gone):
                     end_emptied(connection, stream)
                 else:
                     found.append(stream)
         return found
+
+    @in_thread
+    def load_removals(self) -> Removals:
+        """Return what may be taken away because of what is stored, as the last runs that read the tenant left it."""
+        names = [marker + stream for marker in (EMPTIED, *_DOUBTS.values()) for stream in STREAMS]
+        found = load_markers(self._database, *names)
+        if any(name.startswith((EMPTIED, UNBELIEVED)) for name in found):
+            return "none"
+        return "stated" if found else "all"
 
     @in_thread
     def load_doubts(self) -> dict[str, dict[Stream, str]]:

@@ -108,10 +108,11 @@ class Directory(StorePart):
         whole = Checkpoint(stream=stream, fingerprint="", baseline=True, tracked=False)
         with self._undoing_cache(), self._database.transaction() as connection:
             counts = PageCounts(read=1)
-            if isinstance(item, UserItem):
-                self._store_users(connection, [item], whole, counts, now, direct=True, insist=insist)
-            else:
-                self._store_groups(connection, [item], whole, counts, now, direct=True, insist=insist)
+            with noting_emptied(connection, stream):
+                if isinstance(item, UserItem):
+                    self._store_users(connection, [item], whole, counts, now, direct=True, insist=insist)
+                else:
+                    self._store_groups(connection, [item], whole, counts, now, direct=True, insist=insist)
         return counts
 
     def _see(self, connection: Connection, ids: Collection[str]) -> None:

@@ -19,6 +19,7 @@ from syncd.store.plans.change_statements import MARK
 from syncd.store.schema.tables import changes
 
 _AT_ONCE = 500
+_READ_AT_ONCE = 2_000
 
 
 class Respelled(StorePart):
@@ -31,11 +32,14 @@ class Respelled(StorePart):
         """
         run, seqs = {"run": run_id}, list[int]()
         for kind in RECORD_KINDS:
-            seqs += [
-                row.seq
-                for row in self._database.load_rows(_select_updates(kind), {**run, "kind": kind})
-                if _is_respelled(decode_json(row.written), decode_json(row.before), decode_json(row.after))
-            ]
+            asked = {**run, "kind": kind, "behind": -1}
+            while rows := self._database.load_rows(_select_updates(kind), asked):
+                seqs += [
+                    row.seq
+                    for row in rows
+                    if _is_respelled(decode_json(row.written), decode_json(row.before), decode_json(row.after))
+                ]
+                asked["behind"] = rows[-1].seq
         reason = say(Cause.RESPELLED)
         values = {**run, "as": reason.cause.value, "because": reason.text}
         with self._database.transaction() as connection:
@@ -62,10 +66,13 @@ def _select_updates(kind: RecordKind) -> Select[Any]:
         .join(table, table.c.key == changes.c.record_key)
         .where(
             changes.c.run_id == bindparam("run"),
+            changes.c.seq > bindparam("behind"),
             changes.c.status == "planned",
             changes.c.action == "update",
             changes.c.object == bindparam("kind"),
             changes.c.cause == Cause.NONE.value,
             table.c.written.is_not(None),
         )
+        .order_by(changes.c.seq)
+        .limit(_READ_AT_ONCE)
     )

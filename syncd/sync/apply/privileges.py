@@ -103,7 +103,8 @@ class Granting:
             structlog.get_logger("syncd.privileges").info("privileges.allowed")
         if answer.listed is False and not known.telling:
             answer = replace(answer, listed=None)  # no reading has named a group yet: this one need not be missing
-        if remove and answer.said == "conflict" and not answer.unsure and known.fresh and not known.listed:
+        doubtful = answer.said == "unclear" or (answer.said == "conflict" and not answer.unsure)
+        if remove and doubtful and known.fresh and not known.listed:
             answer = replace(answer, listed=None)  # what was given just now readings need not show yet
         if remove:
             settled = settle_revoke(answer)
