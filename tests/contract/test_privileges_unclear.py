@@ -444,6 +444,25 @@ async def test_a_conflict_that_readings_do_not_show_yet_may_be_ours(office: Offi
     assert tell(office)["g@grp", "ReadOnly"][0] == "kept"
 
 
+@pytest.mark.parametrize("office", [{"privileges_shown_after": 1800.0}], indirect=True, ids=["behind"])
+async def test_a_revoke_that_never_arrived_is_tried_again_while_readings_are_behind(office: Office) -> None:
+    """What was given just now is not shown yet: that a reading lacks it says nothing of its revoke."""
+    say(office, rule("Group h"))
+    await office.sync("full")
+    office.clock.elapsed += 3600
+    await office.sync("full")
+    say(office, rule("Group h"), rule())
+    await office.sync("full")
+    assert tell(office)["g@grp", "ReadOnly"][0] == "given"
+    say(office, rule("Group h"))
+    office.wire.faults.add(Fault("reset", side="portal", path="privileges/remove", count=-1))
+    assert (await office.sync("full")).status == "partial"
+    office.wire.faults.clear()
+    assert "ReadOnly" in find_levels(office)
+    await office.sync("full")
+    assert find_levels(office) == set()
+
+
 async def test_somebody_without_a_bps_id_at_a_place_is_told_and_nothing_there_is_taken_for_gone(
     office: Office,
 ) -> None:
