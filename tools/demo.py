@@ -146,7 +146,7 @@ def play(stage: Stage, people: int) -> None:
     demo_desk.use_console(stage, company)
 
     day = follow_changes(actors)
-    hold_back(actors)
+    leaver = hold_back(actors)
     answer_question(actors)
     demo_desk.let_go_and_trigger(stage, company)
     triggered = actors.wait_for_run()
@@ -162,6 +162,7 @@ def play(stage: Stage, people: int) -> None:
         "delta succeeded",
         "full succeeded",
         "delta held",
+        "delta held",
         *["delta succeeded"] * 2,
     ]
     expect([f"{kind} {status}" for kind, status in history] == told, f"the history is {history}")
@@ -171,7 +172,7 @@ def play(stage: Stage, people: int) -> None:
     expect(code == 0, f"the daemon ended with exit code {code}")
     screen.seen("the daemon ended with exit code 0")
     take_back(actors, day)
-    demo_desk.look_back(stage, company)
+    demo_desk.look_back(stage, company, leaver)
     demo_desk.name_the_rest(stage)
 
 
@@ -179,8 +180,10 @@ def show_plan(stage: Stage, company: Company) -> None:
     """Show what a first run would do, before anything is written."""
     stage.screen.head("A plan first")
     stage.screen.say(
-        "Nobody has to trust a first run: syncd plan reads both sides, prints every change, and writes none."
+        "syncd check tries all that a run needs. And nobody has to trust a first run: syncd plan reads both sides, "
+        "prints every change, and writes none."
     )
+    stage.show("check", most=10)
     before = look_at_portal(company)
     stage.show("plan", "full", most=12)
     expect(look_at_portal(company) == before, "the plan changed the portal")
@@ -301,8 +304,8 @@ def describe_change(change: Mapping[str, Any], groups: Mapping[str, str]) -> str
     return f"{change['action']:7} {change['bps_id']} · {', '.join(fields if before else made)}"
 
 
-def hold_back(actors: Play) -> None:
-    """An attempted mass removal is held; once the mistake is put right, nothing of it is left."""
+def hold_back(actors: Play) -> str:
+    """An attempted mass removal is held, and decided about in part; the rest is put right. Return who really leaves."""
     stage, screen, company = actors.stage, actors.stage.screen, actors.company
     before = look_at_portal(company)
     screen.head("A mistake in the tenant")
@@ -324,14 +327,39 @@ def hold_back(actors: Play) -> None:
     screen.say("A second syncd cannot force it: beside a working daemon a sync ends with exit code 75.")
     stage.show("sync", "delta", code=75)
 
+    logins = {str(user["id"]): str(user["userPrincipalName"]) for user in company.state("users")}
+    leaver, stays = choose_two(stage, [logins[str(person["id"])] for person in blocked])
+    screen.say(f"One of them has truly left, which somebody approves; {stays} stays, and that is rejected.")
+    stage.show("approve", str(run["run"]), "--only", leaver, most=6, code=4)
+    expect(actors.wait_for_run()["trigger"] == "approval", "the daemon did not carry out the approval")
+    held = str(stage.ask("held")[0]["run"])
+    stage.show("reject", held, "--only", stays)
+    found = look_at_portal(company)
+    gone = {name for group, members in before.members.items() for name in members - found.members[group]}
+    expect(gone == {leaver.lower()}, f"{len(gone)} people have lost a place, not one")
+    screen.seen(f"{leaver} has lost all places, and nobody else any")
+
     screen.head("Put right again")
-    screen.say("The people are unblocked before anybody approved the removals. The next delta has none left to plan.")
+    screen.say(
+        "The others are unblocked before anybody decided about them. The next delta has no removal left to plan."
+    )
     for person in blocked:
-        company.happen("enable", target=str(person["id"]))
+        if logins[str(person["id"])] != leaver:
+            company.happen("enable", target=str(person["id"]))
     actors.signal(signal.SIGUSR2, "delta", "succeeded")
     expect(stage.ask("held") == [], "something is still held")
     screen.seen("nothing is held any more")
     actors.compare()
+    return leaver
+
+
+def choose_two(stage: Stage, logins: Sequence[str]) -> tuple[str, str]:
+    """Return two of these people, of whom places are held."""
+    changes = stage.ask("held")[0]["changes"]
+    held = {str(change["target"]).lower() for change in changes if change["action"] == "unlink"}
+    names = [login for login in logins if login.lower() in held]
+    expect(len(names) > 1, f"places of {len(names)} people are held")
+    return names[0], names[1]
 
 
 def answer_question(actors: Play) -> None:
@@ -340,6 +368,7 @@ def answer_question(actors: Play) -> None:
     stage.screen.head("A question from the help desk")
     stage.screen.say(f"Why is our guest {GUEST} not in the portal? Each person has a state, and a reason for it.")
     stage.show("users", GUEST)
+    stage.show("explain", GUEST, most=12)
     found = stage.ask("users", GUEST)
     expect(len(found) == 1 and found[0]["state"] != "active", f"the guest's state is {found}")
     expect("guests are skipped" in found[0]["reason"], f"the guest's reason is {found[0]['reason']}")

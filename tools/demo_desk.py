@@ -77,13 +77,15 @@ def use_console(stage: Stage, company: Company) -> None:
     screen.seen("overview, runs, orphans, licences and settings are there, secrets masked")
 
 
-def look_back(stage: Stage, company: Company) -> None:
-    """Who was where, whether the record of all runs is whole, what was changed by hand, and a copy of the store."""
+def look_back(stage: Stage, company: Company, leaver: str) -> None:
+    """Who was where, what became of a leaver, whether the record is whole, changes by hand, and a copy of the store."""
     screen = stage.screen
     screen.head("Looking back")
     group = next(group for group in company.state("groups") if group["state"] == "active" and group["members"])
     screen.say("Who was in a group on a day, and by which run did they come and go?")
     stage.show("who", str(group["id"]), "--at", f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S+00:00}", most=8)
+    screen.say(f"Has {leaver} truly lost everything? A certificate says it.")
+    stage.show("certificate", leaver, most=8)
     screen.say("Is the record of all runs whole, as they wrote it? Was anything changed by hand in the portal?")
     stage.show("verify", most=6)
     stage.show("drift", most=8)

@@ -21,11 +21,12 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import structlog
 
+from syncd.clock import Clock
 from syncd.config.sections import LicenceSetting
 from syncd.model.run import PullKind, RunRequest
 from syncd.plan.rules import LicenceRule, Rules
@@ -66,6 +67,17 @@ FORMS: tuple[tuple[tuple[str, str], ...], ...] = (
     (("decision", "reject"), ("scope", "kinds"), ("kind", "unlink")),
     (("decision", "approve"), ("scope", "people"), *(("only", f"u{number}@x.com") for number in range(50))),
 )
+
+
+class ConsoleClock(Clock):
+    """What the console goes by: the time of day of the world, whose clock never really waits, and true seconds."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def now(self) -> datetime:
+        """Return the present of the world."""
+        return self._world.clock.now()
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +297,7 @@ async def run(company: Company, store: Path, rounds: int) -> list[Cost]:
         await found_company(world, company)
         print(f"made in {time.process_time() - begun:.0f} s of processor time", file=sys.stderr)
     world.rules = replace(world.rules, policy=replace(world.rules.policy, drift="report"))
-    async with open_console(world) as stage:
+    async with open_console(world, clock=ConsoleClock(world)) as stage:
         stage.settings = stage.settings.model_copy(update={"licences": LICENCES})
         begun = time.process_time()
         prepare()  # as a console does when it has begun to listen

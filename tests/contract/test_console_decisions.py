@@ -199,6 +199,33 @@ async def test_half_a_form_decides_nothing(world: World, stage: ConsoleStage, fo
     assert await work(world) is None
 
 
+async def test_a_reason_is_typed_once(world: World, stage: ConsoleStage) -> None:
+    """A form for a hold that a newer run took the place of leads on to that run, with all that was chosen and typed."""
+    browser = stage.sign_in("approver")
+    shown = await ask(browser, "approve", ("scope", "people"), ("only", "u1@x.com"))
+    newer = await world.sync("delta")
+    refused = await confirm(browser, shown)
+    assert refused.status == 400
+    assert 'value="It is right"' in refused.text
+    assert f'action="/held/{newer.id}"' in refused.text
+    again = await browser.post(f"/held/{newer.id}", [*refused.fields(), ("reason", "It is right")])
+    assert again.status == 200
+    assert "You approve 2 changes" in again.text, "nothing is decided before the numbers are shown"
+    assert "“It is right”" in again.text
+    assert (await confirm(browser, again, run=newer.id)).status == 303
+    assert world.store.decisions.load_decisions(newer.id)[0].only == ("u1@x.com",)
+
+
+async def test_what_was_typed_comes_back_with_every_refusal(stage: ConsoleStage) -> None:
+    """And so does what was chosen, where only the reason is missing."""
+    browser = stage.sign_in("approver")
+    half = await browser.post("/held/2", [("decision", "reject"), ("scope", "kinds"), ("reason", "<right>")])
+    assert 'readonly value="&lt;right&gt;"' in half.text
+    untold = await browser.post("/held/2", [("decision", "reject"), ("scope", "kinds"), ("kind", "delete")])
+    assert (untold.status, 'action="/held/2"' in untold.text) == (400, True)
+    assert "You reject 4 changes" in (await browser.post("/held/2", [*untold.fields(), ("reason", "x")])).text
+
+
 async def test_a_viewer_sees_all_and_is_offered_nothing(stage: ConsoleStage) -> None:
     """No form to decide with, no boxes to tick."""
     text = (await stage.sign_in("viewer").get("/held/2")).text

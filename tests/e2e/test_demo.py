@@ -70,6 +70,8 @@ async def test_the_demo_sees_all_that_it_promises_and_cleans_up(tmp_path: Path) 
         "signed in to http://localhost:",
         "secrets masked",
         "$ syncd trigger delta",
+        "has lost all places, and nobody else any",
+        "Finished: nothing is open",
         "nobody lost an account",
         "Everything was seen",
         "docs/tutorial/sandbox.md",

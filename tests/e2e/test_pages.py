@@ -35,7 +35,7 @@ TOGETHER = [
         *("set-up-entra", "set-up-portal", "entra-credentials", "credential-dates", "status", "watch", "choose-people"),
         *("starts-and-leaves", "who-was-where", "orphans", "pauses", "licences", "owners", "first-run"),
     ],
-    ["logs", "back-up", "agents", "certificate", "move-from-portal-sync", "replay", "waves"],
+    ["settings-file", "logs", "back-up", "agents", "certificate", "move-from-portal-sync", "replay", "waves"],
 ]
 """Pages of which one company is enough for all, in this order: two companies begin sooner than twenty."""
 ELSEWHERE = {

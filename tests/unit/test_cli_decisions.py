@@ -19,6 +19,15 @@ from tests.unit.desk import document, fill, found_company, syncd
 from tests.unit.test_cli_desk import at_home as at_home
 
 LOGIN = "person.number.03@subsidiary.company.example"
+_SIDES = {
+    "GRAPH__TENANT_ID": "00000000-0000-0000-0000-000000000001",
+    "GRAPH__CLIENT_ID": "00000000-0000-0000-0000-000000000002",
+    "GRAPH__CLIENT_SECRET": "nobody's",
+    "BPS__PORTAL_URL": "https://bps.example",
+    "BPS__CLIENT_ID": "bps",
+    "BPS__CLIENT_SECRET": "nobody's",
+}
+"""An approval wants them, and to believe asks neither side."""
 OTHER = "person.number.04@subsidiary.company.example"
 
 
@@ -153,6 +162,27 @@ async def test_a_stream_that_is_held_as_a_whole_is_listed_until_somebody_says_th
     Store(world.database).decisions.believe_empty(["users"], run.id)
     assert "Nothing is held." in syncd("held").stdout
     assert (document("held"), document("status")["held"]["emptied"]) == ([], [])
+
+
+@pytest.mark.parametrize("known_gone", [True, False])
+async def test_that_a_tenant_is_truly_empty_is_told_to_machines(
+    world: World, known_gone: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the document of an approval: the run that holds it, and whether a full run is needed; it is on record."""
+    for name, value in _SIDES.items():
+        monkeypatch.setenv(f"SYNCD_{name}", value)
+    if known_gone:
+        for user_id in [*world.source.users]:
+            world.source.remove_user(user_id)
+    else:
+        world.source.users.clear()
+    run = await world.sync("delta" if known_gone else "full")
+    told = document("approve", str(run.id))
+    assert (told["id"], told["status"], told["refused"]) == (run.id, "held", [])
+    assert told["believed"] == [{"stream": "users", "needs_full_run": not known_gone}]
+    (decision,) = world.store.decisions.load_decisions(run.id)
+    assert (decision.decision, decision.by.via, decision.by.name) == ("approve", "command", name_person())
+    assert not world.store.decisions.load_waiting_decisions()
 
 
 async def test_who_rejected_is_on_record(world: World) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from syncd.cli.main import _COMMANDS
 from tests.unit import pages
 from tools.reference_settings import list_keys
 
@@ -54,6 +55,12 @@ def test_every_how_to_stands_in_the_map() -> None:
     listed = [target for target in pages.list_links(INDEX) if target.startswith("how-to/")]
     assert sorted(listed) == [f"how-to/{page.name}" for page in HOW_TOS]
     assert listed[0] == "how-to/who-is-missing.md"
+
+
+def test_every_command_has_a_how_to() -> None:
+    """And the two that only print a text for other programs have theirs."""
+    text = "".join(page.read_text(encoding="utf-8") for page in HOW_TOS)
+    assert [name for name in [*_COMMANDS, "config schema"] if not re.search(rf"\bsyncd {name}\b", text)] == []
 
 
 def test_readme_can_be_read_in_two_minutes() -> None:

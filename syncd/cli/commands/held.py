@@ -151,7 +151,7 @@ def approve(
     settings = invocation.start()
     database = open_store(settings, create=False)
     try:
-        approval = _make_approval(database, run, kinds=kinds, only=only, more=more)
+        approval = _make_approval(database, run, kinds=kinds, only=only, more=more, as_json=invocation.json)
         if approval is None:
             context.exit(0)
         if not invocation.json:
@@ -166,7 +166,7 @@ def approve(
         except StoreLocked:
             record = asyncio.run(_order(database, approval, decision))
         if invocation.json:
-            print_json({**describe_run(record), "refused": describe_refused(database, record.id)})
+            print_json({**describe_run(record), "refused": describe_refused(database, record.id), "believed": []})
         else:
             print_run(database, record)
             print_refused(database, record.id)
@@ -268,10 +268,12 @@ def _make_approval(
     only: tuple[str, ...],
     more: tuple[str, ...],
     believes: bool = True,
+    as_json: bool = False,
 ) -> Approval | None:
     """Return what is meant, checked against what is held; None when an empty tenant was what waited for a word.
 
-    ``believes``: an empty tenant is believed by it. A rejection never is such a word.
+    ``believes``: an empty tenant is believed by it, and that is told, as a document where ``as_json`` says so. A
+    rejection never is such a word.
     """
     from syncd.model.run import HELD_FOR, Approval
     from syncd.store.store import Store
@@ -284,6 +286,11 @@ def _make_approval(
     emptied = [name.removesuffix("_emptied") for name in record.counts if name.endswith("_emptied")]
     believed = approvals.believe_empty(emptied, run) if believes and not kinds and not only else {}
     if believed:
+        _record(database, "approve", Approval(run_id=run))
+        if as_json:
+            streams = [{"stream": stream, "needs_full_run": not told} for stream, told in believed.items()]
+            print_json({**describe_run(record), "refused": [], "believed": streams})
+            return None
         next_run = "next run" if all(believed.values()) else "next full run"
         print_line(f"Noted: {' and '.join(believed)} are truly empty. The {next_run} acts on it, guarded as ever.")
         return None

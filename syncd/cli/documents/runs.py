@@ -31,10 +31,24 @@ class RunShown(Run):
     changes: list[TriedChange]
 
 
+class Believed(TypedDict):
+    """A list of the tenant that somebody says is truly empty."""
+
+    stream: Literal["users", "groups"]
+    needs_full_run: Annotated[
+        bool,
+        Meta(description="The next full run acts on it; false: any run does, as every object is known to be gone."),
+    ]
+
+
 class Approved(Run):
-    """The run that an approval made, and what it refused because a side has changed since it was shown."""
+    """The run that an approval made, and what it refused because a side has changed since it was shown.
+
+    An emptied tenant is believed without a run: then it is the run that holds it, with what is believed now.
+    """
 
     refused: list[ReasonedChange]
+    believed: list[Believed]
 
 
 class Skipped(TypedDict):

@@ -120,7 +120,8 @@ def _describe_former(claim: Claim, since: datetime | None) -> dict[str, Any] | N
     former = claim.former
     if former is None:
         return None
-    return {**_describe(former), "became": describe_former(former), "gone_since": former.removed_at or since}
+    became = "deleted" if former.state == "deleted" else describe_former(former)  # the day stands beside it
+    return {**_describe(former), "became": became, "gone_since": former.removed_at or since}
 
 
 def _load_hanging(connection: Connection, claim: Claim, reports: list[str]) -> dict[str, Any]:

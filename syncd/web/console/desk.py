@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +20,8 @@ T = TypeVar("T")
 
 ASKING_AT_ONCE = 3
 ANSWER_SECONDS = 30.0
+REST_TIMES = 9
+REST_SECONDS = 2.0
 
 
 class Checked(Protocol):
@@ -62,14 +65,17 @@ class Desk:
 class StoreDoor:
     """Asks the store in threads of their own, a few at a time: no run waits for a page, and no page for long.
 
-    Beside a run it is one at a time, and each is followed by a rest as long as it took: pages and the run share one
-    interpreter, and however many people read, most of it is the run's.
+    Beside a run it is one at a time, and each is followed by a rest, nine times as long as it kept a processor busy and
+    two seconds at most: pages and the run share one interpreter, and however many people read, nine tenths of a
+    processor are the run's. ``processor_time`` reads what the thread that asks has used.
     """
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, processor_time: Callable[[], float] = time.thread_time) -> None:
         self._desk = desk
+        self._processor_time = processor_time
         self._free = asyncio.Semaphore(ASKING_AT_ONCE)
         self._beside_run = asyncio.Semaphore(1)
+        self._rests_until = -float("inf")
 
     async def ask(self, question: Callable[[Database], T]) -> T:
         """Return what ``question`` makes of the store; raises StoreError, also when it takes too long."""
@@ -78,16 +84,34 @@ class StoreDoor:
             raise StoreError("the store is not opened yet")
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                loop = asyncio.get_running_loop()
-                if self._desk.vitals.running is None:
-                    await self._free.acquire()
-                    work = loop.run_in_executor(None, question, database)
-                    work.add_done_callback(lambda _: self._free.release())
-                else:
-                    await self._beside_run.acquire()
-                    begun = loop.time()
-                    work = loop.run_in_executor(None, question, database)
-                    work.add_done_callback(lambda _: loop.call_later(loop.time() - begun, self._beside_run.release))
+                place = await self._take_place()
+                work = asyncio.get_running_loop().run_in_executor(None, self._answer, question, database)
+                work.add_done_callback(lambda _: place.release())
                 return await asyncio.shield(work)
         except TimeoutError as error:
             raise StoreError(f"the store did not answer within {ANSWER_SECONDS:.0f} seconds") from error
+
+    async def _take_place(self) -> asyncio.Semaphore:
+        """Wait for a turn, and beside a run for the rest after the last page; return what to give back."""
+        if self._desk.vitals.running is None:
+            await self._free.acquire()
+            return self._free
+        await self._beside_run.acquire()
+        try:
+            while self._desk.vitals.running is not None:
+                left = self._rests_until - self._desk.clock.monotonic()
+                if left <= 0:
+                    break
+                await self._desk.clock.sleep(left)
+        except BaseException:
+            self._beside_run.release()
+            raise
+        return self._beside_run
+
+    def _answer(self, question: Callable[[Database], T], database: Database) -> T:
+        begun = self._processor_time()
+        try:
+            return question(database)
+        finally:
+            rest = min(REST_TIMES * (self._processor_time() - begun), REST_SECONDS)
+            self._rests_until = self._desk.clock.monotonic() + rest

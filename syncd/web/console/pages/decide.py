@@ -41,6 +41,8 @@ def decide(view: View) -> Page | Elsewhere:
     wish, problem = _read(view, run_id)
     if wish is None:
         return _refuse(view, run_id, problem)
+    if not wish.reason:
+        return _refuse(view, run_id, "decide.give_reason")
     if run_id not in store.decisions.load_holding_runs(now=view.now):
         return _refuse(view, run_id, "decide.over")
     meant = count_meant(view.database, wish.approval)
@@ -71,7 +73,7 @@ def withdraw(view: View) -> Page | Elsewhere:
 
 
 def _read(view: View, run_id: int) -> tuple[_Wish | None, str]:
-    """Return what the form wishes; None and the key of a text when it cannot be understood."""
+    """Return what the form wishes, also without a reason; None and the key of a text when it cannot be read."""
     decision, scope = view.first("decision"), view.first("scope")
     if decision not in ("approve", "reject") or scope not in _SCOPES:
         return None, "decide.choose"
@@ -85,17 +87,29 @@ def _read(view: View, run_id: int) -> tuple[_Wish | None, str]:
         only = tuple(dict.fromkeys(name.strip().casefold() for name in view.every("only") if name.strip()))
         if not only or len(only) > _ONLY_AT_MOST:
             return None, "decide.choose_person"
-    reason = " ".join(view.first("reason").split())[:_REASON_LENGTH]
-    if not reason:
-        return None, "decide.give_reason"
     chosen = cast(Literal["approve", "reject"], decision)
     approval = Approval(run_id=run_id, actions=actions, only=only)
-    return _Wish(decision=chosen, approval=approval, reason=reason, scope=scope), ""
+    return _Wish(decision=chosen, approval=approval, reason=_read_reason(view), scope=scope), ""
+
+
+def _read_reason(view: View) -> str:
+    return " ".join(view.first("reason").split())[:_REASON_LENGTH]
 
 
 def _refuse(view: View, run_id: int, key: str) -> Page:
+    """Say why nothing was decided, and keep what was chosen and typed: it can be asked again, of what is held now."""
+    holding = Store(view.database).decisions.load_holding_runs(now=view.now)
+    wish, _ = _read(view, run_id)
+    again = [run_id] if key == "decide.give_reason" else [other for other in holding if other > run_id]
     return view.render(
-        "decide_refused.html", title=view.texts("decide.refused_title"), said=view.texts(key), run_id=run_id, code=400
+        "decide_refused.html",
+        title=view.texts("decide.refused_title"),
+        said=view.texts(key),
+        run_id=run_id,
+        wish=wish,
+        again=again if wish is not None and (run_id not in holding or again == [run_id]) else [],
+        reason=_read_reason(view),
+        code=400,
     )
 
 
@@ -114,7 +128,7 @@ def _carry_out(view: View, wish: _Wish, meant: HeldCount) -> Elsewhere:
 def _believe_empty(view: View, run_id: int) -> Page | Elsewhere:
     """Note that a person says that a stream is truly empty; asked in words of its own, never as part of an approval."""
     streams = [name for run, name in find_emptied(view) if run == run_id and name == view.first("stream")]
-    reason = " ".join(view.first("reason").split())[:_REASON_LENGTH]
+    reason = _read_reason(view)
     if not streams or not reason:
         return _refuse(view, run_id, "decide.give_reason" if streams else "decide.over")
     if not Store(view.database).decisions.believe_empty(streams, run_id):

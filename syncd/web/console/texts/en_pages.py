@@ -122,6 +122,8 @@ PAGES: Final[dict[str, str]] = {
     "decide.reject_yes": "Reject {n:change|changes}",
     "decide.back": "Back, without deciding",
     "decide.changed": "What is held has changed since you looked. These are the numbers now.",
+    "decide.again": "Show the numbers of run {n} for this",
+    "decide.kept": "The reason that you gave",
     "decide.refused_title": "Nothing was decided",
     "decide.over": "This run holds nothing any more. Look at what is held now.",
     "decide.nothing": "The run holds nothing that fits your choice.",

@@ -127,6 +127,8 @@ PAGES: Final[dict[str, str]] = {
     "decide.reject_yes": "Odrzuć zmiany ({n})",
     "decide.back": "Wróć bez decyzji",
     "decide.changed": "To, co wstrzymane, zmieniło się od obejrzenia. Oto liczby teraz.",
+    "decide.again": "Pokaż liczby przebiegu {n} dla tego wyboru",
+    "decide.kept": "Podany powód",
     "decide.refused_title": "O niczym nie zdecydowano",
     "decide.over": "Ten przebieg niczego już nie wstrzymuje. Zobacz, co jest wstrzymane teraz.",
     "decide.nothing": "Przebieg nie wstrzymuje niczego, co pasuje do wyboru.",
