@@ -129,3 +129,19 @@ async def test_who_gives_up_during_a_rest_leaves_the_place_to_others(monkeypatch
             await door.ask(lambda _: None)
     monkeypatch.setattr("syncd.web.console.desk.ANSWER_SECONDS", ANSWER_SECONDS)
     assert await door.ask(lambda _: "made") == "made"
+
+
+async def test_a_decision_waits_for_no_page_and_for_no_rest() -> None:
+    """Nor does the look at who asks; the rest that a page has left stays what it was."""
+    clock = Hands()
+    door, leave = open_door(running=True, clock=clock), threading.Event()
+    await door.ask(lambda _: clock.work(0.1))
+    await door.ask(lambda _: clock.work(0.001), short=True)
+    assert clock.reads == pytest.approx(0.101)
+    export = asyncio.create_task(door.ask(lambda _: leave.wait(timeout=30)))
+    while clock.reads < 1.0:
+        await asyncio.sleep(0)
+    assert await door.ask(lambda _: "decided", short=True) == "decided"
+    assert not export.done()
+    leave.set()
+    assert await export

@@ -94,7 +94,7 @@ class Console:
         def make(database: Database) -> Page | Elsewhere:
             return route.show(view(database))
 
-        return self._answer(await self._door.ask(make))
+        return self._answer(await self._door.ask(make, short=request.method == "POST"))
 
     async def _serve_checks(self, role: str, request: web.Request) -> web.StreamResponse:
         session, secret = await self._expect_session(request, role)
@@ -161,7 +161,7 @@ class Console:
     async def _sign_out(self, request: web.Request) -> web.StreamResponse:
         _, secret = await self._expect_session(request, "viewer")
         await self._read_form(request, secret)
-        await self._door.ask(lambda database: Store(database).console.close(secret))
+        await self._door.ask(lambda database: Store(database).console.close(secret), short=True)
         answer = web.HTTPSeeOther("/sign-in?out=1")
         answer.del_cookie(SESSION, path="/", secure=True, httponly=True, samesite="Lax")
         raise answer
@@ -176,7 +176,7 @@ class Console:
         session = None
         if secret is not None:
             own = secret
-            session = await self._door.ask(lambda database: Store(database).console.find(own, now=now))
+            session = await self._door.ask(lambda database: Store(database).console.find(own, now=now), short=True)
         if session is None or secret is None:
             if request.method != "GET":
                 raise Refused(401, "error.signed_out")

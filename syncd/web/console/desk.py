@@ -77,23 +77,26 @@ class StoreDoor:
         self._beside_run = asyncio.Semaphore(1)
         self._rests_until = -float("inf")
 
-    async def ask(self, question: Callable[[Database], T]) -> T:
-        """Return what ``question`` makes of the store; raises StoreError, also when it takes too long."""
+    async def ask(self, question: Callable[[Database], T], *, short: bool = False) -> T:
+        """Return what ``question`` makes of the store; raises StoreError, also when it takes too long.
+
+        ``short``: it is about one row, or is somebody's decision, and waits for no page and for no rest.
+        """
         database = self._desk.vitals.database
         if database is None:
             raise StoreError("the store is not opened yet")
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                place = await self._take_place()
+                place = await self._take_place(short=short)
                 work = asyncio.get_running_loop().run_in_executor(None, self._answer, question, database)
                 work.add_done_callback(lambda _: place.release())
                 return await asyncio.shield(work)
         except TimeoutError as error:
             raise StoreError(f"the store did not answer within {ANSWER_SECONDS:.0f} seconds") from error
 
-    async def _take_place(self) -> asyncio.Semaphore:
+    async def _take_place(self, *, short: bool) -> asyncio.Semaphore:
         """Wait for a turn, and beside a run for the rest after the last page; return what to give back."""
-        if self._desk.vitals.running is None:
+        if short or self._desk.vitals.running is None:
             await self._free.acquire()
             return self._free
         await self._beside_run.acquire()
@@ -114,4 +117,4 @@ class StoreDoor:
             return question(database)
         finally:
             rest = min(REST_TIMES * (self._processor_time() - begun), REST_SECONDS)
-            self._rests_until = self._desk.clock.monotonic() + rest
+            self._rests_until = max(self._rests_until, self._desk.clock.monotonic() + rest)

@@ -108,7 +108,8 @@ class SignInPages:
             begun = await begin_sign_in(settings, self._desk.clock, back=back)
             now = self._desk.vitals.now()
             kept = await self._door.ask(
-                lambda database: Store(database).console.begin_sign_in(begun.state, browser, begun.flow, now=now)
+                lambda database: Store(database).console.begin_sign_in(begun.state, browser, begun.flow, now=now),
+                short=True,
             )
             if not kept:
                 return self._make(request, texts, problem=texts("sign_in.limited"), status=429)
@@ -131,7 +132,9 @@ class SignInPages:
             begun = None
             if browser is not None and 0 < len(state) < _FIELD_BYTES:
                 own = browser
-                begun = await self._door.ask(lambda database: Store(database).console.take_sign_in(state, own, now=now))
+                begun = await self._door.ask(
+                    lambda database: Store(database).console.take_sign_in(state, own, now=now), short=True
+                )
             if begun is None:
                 raise SignInRefused("the state is unknown, used up, too old, or of another browser")
             person = await complete_sign_in(settings, self._desk.clock, flow=begun.flow, answer=dict(request.query))
@@ -165,7 +168,7 @@ class SignInPages:
     ) -> None:
         now, secret = self._desk.vitals.now(), make_secret()
         session = ConsoleSession(person_id=person_id, login=login, role=role, created_at=now, seen_at=now)
-        await self._door.ask(lambda database: Store(database).console.open(secret, session))
+        await self._door.ask(lambda database: Store(database).console.open(secret, session), short=True)
         answer.set_cookie(SESSION, Signer(settings).sign(secret), path="/", secure=True, httponly=True, samesite="Lax")
         self._log.info("console.signed_in", person_id=person_id, role=role, way=settings.sign_in)
 
