@@ -62,7 +62,7 @@ async def test_a_pause_is_seen_wherever_one_looks(world: World) -> None:
     dates = document("due")
     assert {(entry["what"], entry["bps_id"]) for entry in dates} == {("pause", LOGIN), ("pause", OTHER)}
     assert all(told in entry["detail"] for entry in dates)
-    assert "goes on with the next run" in syncd("resume", LOGIN).stdout
+    assert syncd("resume", LOGIN, LOGIN.upper(), LOGIN).stdout.count("goes on with the next run") == 2
     assert "was not paused" in syncd("resume", LOGIN).stdout
     assert [entry["bps_id"] for entry in document("due")] == [OTHER]
 

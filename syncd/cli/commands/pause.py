@@ -73,9 +73,12 @@ def resume(invocation: Invocation, *, who: tuple[str, ...]) -> None:
 
     with contextlib.closing(open_store(invocation.start(need=STORE_ONLY), create=False)) as database:
         chosen = [(each, _find(database, each)) for each in who]
-        resumed = {
-            name: Store(database).decisions.resume(source=source, record=record) for name, (source, record) in chosen
-        }
+        resumed = dict[str, bool]()
+        ended = dict[tuple[int | None, int | None], bool]()  # one who is named twice was paused once
+        for name, found in chosen:
+            if found not in ended:
+                ended[found] = Store(database).decisions.resume(source=found[0], record=found[1])
+            resumed[name] = ended[found]
     if invocation.json:
         print_json(Stream({"who": name, "was_paused": was} for name, was in resumed.items()))
         return

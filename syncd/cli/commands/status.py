@@ -272,8 +272,7 @@ def _iterate_lines(picture: _Picture) -> Iterator[tuple[str, str]]:
     for entry, number in days[:_DUE_SHOWN]:
         about = f" {entry.bps_id}" if entry.bps_id else ""
         if number > 1:
-            who = f" ({entry.bps_id} and {number - 1:,} more)" if entry.bps_id else ""
-            yield "due", f"{entry.at:%Y-%m-%d} {entry.what}: {number:,}{who}"
+            yield "due", f"{entry.at:%Y-%m-%d} {entry.what}: {number:,} ({entry.bps_id} and {number - 1:,} more)"
         else:
             yield "due", f"{entry.at:%Y-%m-%d %H:%M} {entry.what}{about}: {entry.detail}"
     if left := sum(number for _, number in days[_DUE_SHOWN:]):

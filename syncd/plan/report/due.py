@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Literal
 
 from syncd.model.kinds import RECORD_KINDS, RecordKind
@@ -32,12 +32,16 @@ class Due:
     key: str = ""
 
 
-def group_days(entries: Iterable[Due]) -> list[tuple[Due, int]]:
-    """Return the first of what is due on the same day in the same way, and how much that is, in the order of dates."""
-    found: dict[tuple[date, What], tuple[Due, int]] = {}
+def group_days(entries: Iterable[Due], zone: tzinfo = UTC) -> list[tuple[Due, int]]:
+    """Return the first of what is due on the same day in the same way, and how much that is, in the order of dates.
+
+    Days begin in ``zone``. What concerns no record, as a credential or a hold, stands for itself.
+    """
+    found: dict[tuple[date, What, Due | None], tuple[Due, int]] = {}
     for entry in sorted(entries):
-        first, number = found.get((entry.at.date(), entry.what), (entry, 0))
-        found[entry.at.date(), entry.what] = (first, number + 1)
+        day = entry.at.astimezone(zone).date(), entry.what, None if entry.bps_id else entry
+        first, number = found.get(day, (entry, 0))
+        found[day] = (first, number + 1)
     return list(found.values())
 
 

@@ -101,8 +101,10 @@ class StoreLock:
             os.close(self._file)
             self._file = None
         if self._session is not None:
-            give_back(self._session)
-            self._drop_session()
+            try:
+                give_back(self._session)
+            finally:
+                self._drop_session()
 
     def __enter__(self) -> Self:
         if not self.try_acquire():

@@ -157,7 +157,9 @@ def give_back(session: Connection) -> None:
         connection = session.connection.dbapi_connection
         if isinstance(connection, psycopg.Connection):
             connection.pgconn.send_query(b"SELECT pg_advisory_unlock_all()")
-            select.select([connection.pgconn.socket], [], [], _PATIENCE_SECONDS)
+            answer = select.poll()  # of any number of descriptors
+            answer.register(connection.pgconn.socket, select.POLLIN)
+            answer.poll(_PATIENCE_SECONDS * 1000)
 
 
 def _find_process(connection: Connection) -> int:

@@ -33,9 +33,8 @@ def show(view: View) -> Page:
     known = view.desk.list_ends(view.settings, database, now)
     ends = [tell_credential(name, ends_at, now=now) for name, ends_at in known.items()]
     soon = now + SOON
-    days = group_days(
-        each for each in sorted([*load_due(database, rules, now=now, until=soon), *ends]) if each.at <= soon
-    )
+    dated = [*load_due(database, rules, now=now, until=soon), *ends]
+    days = group_days((each for each in dated if each.at <= soon), view.settings.schedule.timezone)
     licences = load_licence_use(database, [rule.type for rule in rules.licences])
     counted = view.counts.load(database, rules, now=now)
     first = (now - timedelta(days=DAYS - 1)).replace(hour=0, minute=0, second=0, microsecond=0)
