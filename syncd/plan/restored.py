@@ -17,7 +17,8 @@ at least four in five are lost                                          the port
 ======================================================================  ============================================
 
 Who was taken out of a group and put back is in it, and was before both: the portal keeps the last of such writes also
-when it went back to before the first. So they count as kept for moments between the two, and not for earlier ones.
+when it went back to before the first. So they count as kept for moments between the two, and not for earlier ones; but
+where it was a run of ours that had put them into it, they count again for moments before that run.
 
 What a run wrote after the portal had gone back is kept, of course: the newest runs are left out of the count where that
 makes the pattern clearer, but none from before the last full reading, which found the portal as it should be. A portal
@@ -47,12 +48,26 @@ class Block:
     kept: int
     records: int
 
+    def __add__(self, other: Block) -> Block:
+        """Return both as one: they are parts of one block, and no record has lost something in both."""
+        return Block(
+            run_id=self.run_id,
+            at=min(self.at, other.at),
+            lost=self.lost + other.lost,
+            kept=self.kept + other.kept,
+            records=self.records + other.records,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutBack:
-    """Kept last writes of run ``run_id`` that put back what run ``undone`` had changed, and how many."""
+    """Kept last writes of run ``run_id`` that put back what run ``undone`` had changed, and how many.
+
+    ``made``: the run before that had made it so; None: it was so before anything that we wrote of it.
+    """
 
     undone: int
+    made: int | None = None
     run_id: int
     number: int
 
@@ -106,26 +121,41 @@ def find_restored(
     return Restored(within[0].at, lost, lost + kept)
 
 
-def _place(ordered: Sequence[Block], put_back: Sequence[PutBack]) -> list[tuple[int, int, int]]:
-    """Return of each at which place it begins to say nothing, its run, and how many they are.
+@dataclass(frozen=True, slots=True)
+class _Silence:
+    """Kept writes of a run say nothing from place ``begin`` on backwards, and speak again from place ``end`` on."""
 
-    That place is the last block of the run that made the first of the two changes; where it has none, the one after it.
+    begin: int
+    end: int
+    run_id: int
+    number: int
+
+
+def _place(ordered: Sequence[Block], put_back: Sequence[PutBack]) -> list[_Silence]:
+    """Return of each from which place on backwards it says nothing, and from which it speaks again.
+
+    It begins at the last block of the run that made the first of the two changes; where that has none, at the one after
+    it. It ends at the last block of the run that had made it so; where that has none, at the one before it.
     """
     runs = [block.run_id for block in ordered]
     last = {run_id: place for place, run_id in enumerate(runs)}
-    return [
-        (last.get(each.undone, min(bisect_right(runs, each.undone), len(runs) - 1)), each.run_id, each.number)
-        for each in put_back
-    ]
+    placed = list[_Silence]()
+    for each in put_back:
+        begin = last.get(each.undone, min(bisect_right(runs, each.undone), len(runs) - 1))
+        end = -1 if each.made is None else bisect_right(runs, each.made) - 1
+        if end < begin:
+            placed.append(_Silence(begin, end, each.run_id, each.number))
+    return placed
 
 
-def _count_silent(ordered: Sequence[Block], end: int, placed: Sequence[tuple[int, int, int]]) -> dict[int, int]:
-    """Return how much of what is kept before ``end`` says nothing any more from each place on backwards."""
+def _count_silent(ordered: Sequence[Block], end: int, placed: Sequence[_Silence]) -> dict[int, int]:
+    """Return how much more (or less) of what is kept before ``end`` says nothing from each place on backwards."""
     newest = ordered[end].run_id if end < len(ordered) else None
     found = dict[int, int]()
-    for place, run_id, number in placed:
-        if newest is None or run_id < newest:
-            found[place] = found.get(place, 0) + number
+    for silence in placed:
+        if newest is None or silence.run_id < newest:
+            found[silence.begin] = found.get(silence.begin, 0) + silence.number
+            found[silence.end] = found.get(silence.end, 0) - silence.number
     return found
 
 

@@ -227,6 +227,100 @@ async def test_what_was_changed_there_and_back_hides_nothing(world: World) -> No
     assert "the portal went back in time: 11 of 11 things" in run.error
 
 
+def put_into_groups(world: World) -> None:
+    """Put five people into each of three groups."""
+    for group in ("b", "c", "d"):
+        for number in range(5):
+            world.source.link(group, f"u{number:02}")
+
+
+async def take_by_hand(world: World) -> RunRecord:
+    """Take them out by hand, after a full run that found all as it should be and before the next one."""
+    assert (await world.sync("full")).status == "succeeded"
+    world.clock.ahead += timedelta(hours=2)
+    for group in ("b", "c", "d"):
+        await world.portal.remove_members(f"{group}@grp", [f"u{number:02}@x.com" for number in range(5)])
+    return await world.sync("full")
+
+
+@pytest.fixture
+async def settled(world: World) -> World:
+    """Three more groups, with one member each."""
+    for group in ("b", "c", "d"):
+        world.source.put_group(group, displayName=group, mailNickname=f"{group}@grp")
+        world.source.link(group, "u29")
+    assert (await world.sync("full")).status == "succeeded"
+    return world
+
+
+async def test_a_group_that_was_made_emptied_and_filled_again_tells_of_no_restore(settled: World) -> None:
+    """The portal from before that group would not show its members; others of that run were taken out by hand."""
+    world = settled
+    coming = [f"u{number:02}" for number in range(5, 29)]
+    world.source.put_group("new", displayName="New", mailNickname="new@grp")
+    put_into_groups(world)
+    for change in (world.source.link, world.source.unlink, world.source.link):
+        for name in coming:
+            change("new", name)
+        assert (await world.sync("delta")).status == "succeeded"
+    run = await take_by_hand(world)
+    assert run.status == "succeeded", run.error
+    assert len(world.portal.picture()["b@grp"]) == 6
+
+
+async def test_accounts_that_were_adopted_and_deleted_tell_of_no_restore(settled: World) -> None:
+    """They were there before they were adopted, and are not now."""
+    world = settled
+    limits = replace(world.rules.limits, max_adoptions=None)
+    world.rules = replace(world.rules, policy=replace(world.rules.policy, adopt="match"), limits=limits)
+    coming = [f"f{number}" for number in range(12)]
+    for name in coming:
+        world.portal.add_account(f"{name}@x.com", name=name)
+    hire(world, *coming)
+    put_into_groups(world)
+    run = await world.sync("full")
+    assert "adopt user f0@x.com" in done(world, run)
+    for name in coming:
+        world.source.remove_user(name)
+    run = await world.sync("delta")
+    assert "delete user f0@x.com" in done(world, run)
+    run = await take_by_hand(world)
+    assert run.status == "succeeded", run.error
+
+
+async def test_names_that_came_back_by_way_of_two_others_tell_of_no_restore(settled: World) -> None:
+    """Between the second and the third change the portal showed another one; and before them, not what is kept."""
+    world = settled
+    for name in ("first", "second", ""):
+        for number in range(8, 28):
+            world.source.put_user(f"u{number:02}", displayName=f"u{number:02} {name}".strip())
+        if name == "first":
+            for number in range(8, 28):
+                world.source.link("b", f"u{number:02}")
+        if name == "second":
+            put_into_groups(world)
+        assert (await world.sync("delta")).status == "succeeded"
+    run = await take_by_hand(world)
+    assert run.status == "succeeded", run.error
+
+
+async def test_names_that_came_back_by_way_of_two_others_hide_no_restore(settled: World) -> None:
+    """They were so before both."""
+    world = settled
+    kept = backup(world)
+    for name in ("first", "second", ""):
+        for number in range(8, 28):
+            world.source.put_user(f"u{number:02}", displayName=f"u{number:02} {name}".strip())
+        if name == "first":
+            put_into_groups(world)
+        assert (await world.sync("delta")).status == "succeeded"
+    assert (await world.sync("full")).status == "succeeded"
+    world.clock.ahead += timedelta(hours=2)
+    restore(world, kept)
+    run = await world.sync("full")
+    assert "the portal went back in time: 15 of 15 things" in run.error
+
+
 async def test_a_portal_that_lost_everything_is_replayed_as_a_whole(world: World) -> None:
     """An empty portal under the old address: nothing is adopted, nothing guessed."""
     wanted = picture(world)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -17,10 +18,11 @@ def day(number: int) -> datetime:
 
 
 def history(*runs: tuple[int, int], records: int = 5) -> list[Block]:
-    """Return blocks of (lost, kept), one run a day."""
+    """Return blocks of (lost, kept), one run a day; a run of which no last write is left has none."""
     return [
         Block(run_id=number, at=day(number), lost=lost, kept=kept, records=min(records, lost))
         for number, (lost, kept) in enumerate(runs)
+        if lost or kept
     ]
 
 
@@ -68,6 +70,35 @@ def test_what_was_put_back_since_then_says_nothing(
     blocks = history((0, 500), (9, 0), (6, 6), (8, 0))
     said = [PutBack(undone=undone, run_id=run, number=number) for undone, run, number in put_back]
     assert find_restored(blocks, said, seen=day(4)) == found
+
+
+@pytest.mark.parametrize("between", [(0, 0), (0, 1)])
+@pytest.mark.parametrize(
+    ("made", "found"), [(None, Restored(day(1), 12, 12)), (0, Restored(day(1), 12, 12)), (1, None)]
+)
+def test_what_a_run_had_made_so_speaks_against_moments_before_it(
+    between: tuple[int, int], made: int | None, found: Restored | None
+) -> None:
+    """A thousand were linked, taken and linked again, and twelve others of the first run were taken out by hand."""
+    blocks = history((0, 500), (12, 0), between, (0, 1000))
+    again = PutBack(undone=2, made=made, run_id=3, number=1000)
+    written = None if found is None else replace(found, written=found.written + between[1])
+    assert find_restored(blocks, [again], seen=day(4)) == written
+
+
+def test_a_moment_between_two_runs_of_which_nothing_is_left_is_found() -> None:
+    """What one had made and the other taken was so then, and is so again."""
+    blocks = history((0, 500), (0, 0), (0, 0), (12, 30))
+    again = PutBack(undone=2, made=1, run_id=3, number=30)
+    assert find_restored(blocks, [again], seen=day(4)) == Restored(day(3), 12, 12)
+
+
+def test_what_was_put_back_by_the_run_that_had_made_it_so_is_not_silent() -> None:
+    """Its last change is none that tells of a moment."""
+    blocks = history((0, 500), (12, 0), (0, 30))
+    for made in (1, 2):
+        again = PutBack(undone=1, made=made, run_id=2, number=30)
+        assert find_restored(blocks, [again], seen=day(4)) is None
 
 
 def test_what_was_put_back_after_the_portal_went_back_says_nothing_of_before() -> None:

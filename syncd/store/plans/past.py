@@ -16,12 +16,10 @@ from syncd.store.plans.changes import Plans
 from syncd.store.plans.past_statements import (
     BLOCKS,
     LICENCE_BLOCKS,
-    LICENCES_PUT_BACK,
     LOST_FIELDS,
     LOST_LICENCES,
     LOST_LINKS,
     LOST_RECORDS,
-    PUT_BACK,
     SAMPLE_DELETED,
     SAMPLE_MADE,
     SIGNS,
@@ -53,23 +51,24 @@ class Past(StorePart):
         return int(self._database.load_value(SIGNS, {**self._ask(), "most": most}) or 0)
 
     @in_thread
-    def load_blocks(self, *, licences: bool) -> list[Block]:
-        """Return what the portal lost and kept of all last writes, in blocks. ``licences``: they were read just now."""
+    def load_blocks(self, *, licences: bool) -> tuple[list[Block], list[PutBack]]:
+        """Return what the portal lost and kept of all last writes, in blocks, and what of it put back older ones.
+
+        ``licences``: they were read just now.
+        """
         asked = self._ask()
         statements = (*BLOCKS, LICENCE_BLOCKS) if licences else BLOCKS
-        rows = [row for statement in statements for row in self._database.load_rows(statement, asked)]
-        return [
-            Block(run_id=row.run_id, at=row.at, lost=int(row.lost), kept=int(row.kept), records=row.records)
-            for row in rows
-        ]
-
-    @in_thread
-    def load_put_back(self, *, licences: bool) -> list[PutBack]:
-        """Return what the portal keeps of last writes that put back what an earlier one of ours had changed."""
-        asked = self._ask()
-        statements = (*PUT_BACK, LICENCES_PUT_BACK) if licences else PUT_BACK
-        rows = [row for statement in statements for row in self._database.load_rows(statement, asked)]
-        return [PutBack(undone=row.undone, run_id=row.run_id, number=row.number) for row in rows]
+        blocks, put_back = list[Block](), list[PutBack]()
+        for statement in statements:
+            found = dict[tuple[int, int, int], Block]()
+            for row in self._database.load_rows(statement, asked):
+                place = (row.run_id, row.phase, row.part)
+                block = Block(run_id=row.run_id, at=row.at, lost=int(row.lost), kept=int(row.kept), records=row.records)
+                found[place] = block if place not in found else found[place] + block
+                if row.undone is not None:
+                    put_back.append(PutBack(undone=row.undone, made=row.made, run_id=row.run_id, number=block.kept))
+            blocks.extend(found.values())
+        return blocks, put_back
 
     @in_thread
     def note_found(self, found: Restored | None, *, now: datetime) -> None:

@@ -7,7 +7,8 @@ A value, a place or a licence that was written the same way twice running says n
 never takes it so (it cuts or reformats it), or somebody sets it back each time. What a replay wrote again counts.
 
 What was there, was taken and was put back (or the other way round) is ``kept`` by a backup from before both: ``undone``
-is the run of the first of the two.
+is the run of the first of the two. Had a run of ours put it there, ``made`` is that run: a backup from before it has it
+not. Where that run is not the older one of the two, by whatever was done by hand between, both are NULL.
 """
 
 from __future__ import annotations
@@ -78,29 +79,41 @@ def _undone(written: ColumnElement[Any], *slot: ColumnElement[Any]) -> ColumnEle
     return case((before != written, run))
 
 
+def _made(written: ColumnElement[Any], *slot: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return the run that last wrote to a slot before this change what this one has written."""
+    newest = changes.c.run_id.desc(), changes.c.seq.desc()
+    return func.lead(changes.c.run_id).over(partition_by=(*slot, written), order_by=newest)
+
+
 def _judge(rows: FromClause, lost: ColumnElement[bool], kept: ColumnElement[bool]) -> Select[Any]:
     """Return the last change of each slot with what became of it."""
     c = rows.c
+    put_back = and_(kept, or_(c.made.is_(None), c.made < c.undone))
     return select(
         c.run_id,
         c.seq,
         c.phase,
+        c.seq.op("/")(_TOGETHER).label("part"),
         c.record_key,
         c.finished_at,
         case((lost, 1), else_=0).label("lost"),
         case((kept, 1), else_=0).label("kept"),
-        c.undone,
+        case((put_back, c.undone)).label("undone"),
+        case((and_(put_back, c.undone.is_not(None)), c.made)).label("made"),
     ).where(c.nth == 1, c.finished_at > _REPLAYED)
 
 
 def _judge_records(kind: RecordKind) -> Select[Any]:
+    """Adopting neither makes nor takes a record: it was there before."""
     table = TABLES[kind]
+    adopted = changes.c.action == "adopt"
     rows = (
         select(
             *_COLUMNS,
             changes.c.action,
             _last(changes.c.record_key).label("nth"),
-            _undone(changes.c.action, changes.c.record_key).label("undone"),
+            _undone(changes.c.action, changes.c.record_key, adopted).label("undone"),
+            _made(changes.c.action, changes.c.record_key).label("made"),
         )
         .where(
             changes.c.object == kind,
@@ -131,6 +144,7 @@ def _judge_links(kind: LinkKind, *, whole: bool) -> Select[Any]:
             _last(changes.c.record_key, changes.c.target_key).label("nth"),
             _written_once(changes.c.action, changes.c.record_key, changes.c.target_key).label("once"),
             _undone(changes.c.action, changes.c.record_key, changes.c.target_key).label("undone"),
+            _made(changes.c.action, changes.c.record_key, changes.c.target_key).label("made"),
         )
         .where(changes.c.object == kind, changes.c.status == "done")
         .subquery()
@@ -156,21 +170,23 @@ def _judge_field(kind: RecordKind, name: str) -> Select[Any]:
     """Lost is a value where the portal shows one that an earlier write of ours has replaced.
 
     What the portal may have made of ours by cutting it says nothing: it may have cut the value before it alike.
-    A creation is asked only for what it wrote before the first update: what it replaced is nothing.
+    A creation is asked only for what it wrote before the first update: what it replaced is nothing. What is shown may
+    have been replaced several times since it was so: ``undone`` is the last change that replaced it.
     """
     table = TABLES[kind]
     shown, ours = func.lower(func.coalesce(table.c[name], "")), func.lower(json_field(changes.c.after, name))
     before = func.lower(func.coalesce(json_field(changes.c.before, name), ""))
-    met = func.max(case((and_(changes.c.action != "create", before == shown), 1), else_=0)).over(
-        partition_by=changes.c.record_key
-    )
+    was_shown = and_(changes.c.action != "create", before == shown)
+    met = func.max(case((was_shown, 1), else_=0)).over(partition_by=changes.c.record_key)
+    undone = func.max(case((and_(was_shown, ours != shown), changes.c.run_id))).over(partition_by=changes.c.record_key)
     rows = (
         select(
             *_COLUMNS,
             changes.c.action,
             _last(changes.c.record_key).label("nth"),
             _written_once(ours, changes.c.record_key).label("once"),
-            case((met == 1, _undone(ours, changes.c.record_key))).label("undone"),
+            undone.label("undone"),
+            _made(ours, changes.c.record_key).label("made"),
             shown.label("shown"),
             ours.label("ours"),
             met.label("met"),
@@ -203,6 +219,7 @@ def _judge_licences() -> Select[Any]:
             _last(changes.c.record_key, changes.c.target).label("nth"),
             _written_once(changes.c.action, changes.c.record_key, changes.c.target).label("once"),
             _undone(changes.c.action, changes.c.record_key, changes.c.target).label("undone"),
+            _made(changes.c.action, changes.c.record_key, changes.c.target).label("made"),
         )
         .where(
             changes.c.object == "licence",
@@ -226,27 +243,19 @@ def _judge_licences() -> Select[Any]:
 
 
 def _block(judged: Select[Any]) -> Select[Any]:
+    """Of what is put back a block has a row for each pair of runs: what is lost is in the row without."""
     rows = judged.subquery()
-    part = rows.c.seq.op("/")(_TOGETHER)
+    block = rows.c.run_id, rows.c.phase, rows.c.part, rows.c.undone, rows.c.made
     return (
         select(
-            rows.c.run_id,
+            *block,
             func.min(rows.c.finished_at).label("at"),
             func.sum(rows.c.lost).label("lost"),
             func.sum(rows.c.kept).label("kept"),
             func.count(distinct(case((rows.c.lost == 1, rows.c.record_key)))).label("records"),
         )
         .where(rows.c.lost + rows.c.kept > 0)
-        .group_by(rows.c.run_id, rows.c.phase, part)
-    )
-
-
-def _count_put_back(judged: Select[Any]) -> Select[Any]:
-    rows = judged.subquery()
-    return (
-        select(rows.c.undone, rows.c.run_id, func.count().label("number"))
-        .where(rows.c.kept == 1, rows.c.undone.is_not(None))
-        .group_by(rows.c.undone, rows.c.run_id)
+        .group_by(*block)
     )
 
 
@@ -264,8 +273,6 @@ _FIELDS = {(kind, name): _judge_field(kind, name) for kind in RECORD_KINDS for n
 _JUDGED = (*_RECORDS.values(), *(_judge_links(kind, whole=False) for kind in LINKS), *_FIELDS.values())
 BLOCKS = tuple(_block(judged) for judged in _JUDGED)
 LICENCE_BLOCKS = _block(_judge_licences())
-PUT_BACK = tuple(_count_put_back(judged) for judged in _JUDGED)
-LICENCES_PUT_BACK = _count_put_back(_judge_licences())
 LOST_FIELDS = {place: _list_lost(judged) for place, judged in _FIELDS.items()}
 LOST_RECORDS = {kind: _list_lost(judged) for kind, judged in _RECORDS.items()}
 LOST_LINKS = {kind: _list_lost(_judge_links(kind, whole=True)) for kind in LINKS}

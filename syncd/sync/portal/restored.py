@@ -28,8 +28,8 @@ async def judge_portal(store: Store, *, licences: bool, now: datetime) -> Restor
     found = None
     if may_be_restored(await store.past.count_signs(most=ENOUGH_SIGNS), licences=licences):
         seen = await store.past.load_seen()
-        blocks = await store.past.load_blocks(licences=licences)
-        found = find_restored(blocks, await store.past.load_put_back(licences=licences), seen=seen)
+        blocks, put_back = await store.past.load_blocks(licences=licences)
+        found = find_restored(blocks, put_back, seen=seen)
     await store.past.note_found(found, now=now)
     if found is not None:
         log = structlog.get_logger("syncd.portal")
