@@ -63,7 +63,8 @@ class Block:
 class PutBack:
     """Kept last writes of run ``run_id`` that put back what run ``undone`` had changed, and how many.
 
-    ``made``: the run before that had made it so; None: it was so before anything that we wrote of it.
+    ``made``: the run that had made it so the time before; None: no run of ours had. Where that was not before
+    ``undone``, somebody changed it by hand as well, and they count as kept.
     """
 
     undone: int
@@ -141,10 +142,11 @@ def _place(ordered: Sequence[Block], put_back: Sequence[PutBack]) -> list[_Silen
     last = {run_id: place for place, run_id in enumerate(runs)}
     placed = list[_Silence]()
     for each in put_back:
+        if each.made is not None and each.made >= each.undone:
+            continue
         begin = last.get(each.undone, min(bisect_right(runs, each.undone), len(runs) - 1))
         end = -1 if each.made is None else bisect_right(runs, each.made) - 1
-        if end < begin:
-            placed.append(_Silence(begin, end, each.run_id, each.number))
+        placed.append(_Silence(begin, end, each.run_id, each.number))
     return placed
 
 

@@ -93,12 +93,14 @@ def test_a_moment_between_two_runs_of_which_nothing_is_left_is_found() -> None:
     assert find_restored(blocks, [again], seen=day(4)) == Restored(day(3), 12, 12)
 
 
-def test_what_was_put_back_by_the_run_that_had_made_it_so_is_not_silent() -> None:
-    """Its last change is none that tells of a moment."""
-    blocks = history((0, 500), (12, 0), (0, 30))
-    for made in (1, 2):
-        again = PutBack(undone=1, made=made, run_id=2, number=30)
-        assert find_restored(blocks, [again], seen=day(4)) is None
+@pytest.mark.parametrize("made", [1, 2])
+def test_what_was_made_so_again_after_the_last_change_of_it_counts_as_kept(made: int) -> None:
+    """By whom it was changed between is not known, nor when."""
+    blocks = history((0, 500), (0, 1), (44, 10))
+    again = PutBack(undone=1, made=made, run_id=2, number=10)
+    assert find_restored(blocks, [again], seen=day(4)) == Restored(day(2), 44, 54)
+    before = PutBack(undone=1, made=0, run_id=2, number=10)
+    assert find_restored(blocks, [before], seen=day(4)) == Restored(day(1), 44, 45)
 
 
 def test_what_was_put_back_after_the_portal_went_back_says_nothing_of_before() -> None:

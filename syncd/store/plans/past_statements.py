@@ -8,7 +8,7 @@ never takes it so (it cuts or reformats it), or somebody sets it back each time.
 
 What was there, was taken and was put back (or the other way round) is ``kept`` by a backup from before both: ``undone``
 is the run of the first of the two. Had a run of ours put it there, ``made`` is that run: a backup from before it has it
-not. Where that run is not the older one of the two, by whatever was done by hand between, both are NULL.
+not.
 """
 
 from __future__ import annotations
@@ -88,7 +88,6 @@ def _made(written: ColumnElement[Any], *slot: ColumnElement[Any]) -> ColumnEleme
 def _judge(rows: FromClause, lost: ColumnElement[bool], kept: ColumnElement[bool]) -> Select[Any]:
     """Return the last change of each slot with what became of it."""
     c = rows.c
-    put_back = and_(kept, or_(c.made.is_(None), c.made < c.undone))
     return select(
         c.run_id,
         c.seq,
@@ -98,8 +97,8 @@ def _judge(rows: FromClause, lost: ColumnElement[bool], kept: ColumnElement[bool
         c.finished_at,
         case((lost, 1), else_=0).label("lost"),
         case((kept, 1), else_=0).label("kept"),
-        case((put_back, c.undone)).label("undone"),
-        case((and_(put_back, c.undone.is_not(None)), c.made)).label("made"),
+        case((kept, c.undone)).label("undone"),
+        case((and_(kept, c.undone.is_not(None)), c.made)).label("made"),
     ).where(c.nth == 1, c.finished_at > _REPLAYED)
 
 
