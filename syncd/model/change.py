@@ -58,6 +58,8 @@ NEEDING_SYNCHRONIZED = frozenset(
     {Phase.MANAGERS, Phase.LINKS, Phase.OWNERS, Phase.SUBSTITUTIONS, Phase.GRANTS, Phase.PRIVILEGES}
 )
 """Phases whose changes name records that WEBCON has to have synchronised before."""
+NEEDING_SUCCESSORS = frozenset({Phase.REVOKES, Phase.DISOWNS, Phase.UNLINKS, Phase.USER_DELETES})
+"""Phases that take something from a renamed record only when WEBCON has synchronised the new one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -210,7 +210,7 @@ class Push:
         notes += await licensing.settle(run_id, ask=read_portal) if licences or licensing.refused else []
         notes += [*copied, *privileging.notes]
         if planned.changes:
-            await store.plans.complete_plan()
+            await store.plans.complete_plan(run_id)
         if shown is not None:
             await store.in_thread(shown, run_id)
         for hold in planned.holds:

@@ -401,6 +401,72 @@ async def test_an_old_account_keeps_its_places_until_the_new_one_can_have_them(w
     assert world.changes(await world.sync("delta")) == []
 
 
+def let_be_ready(world: World, record: str) -> None:
+    """Let the portal have copied an account or a group, and tell nobody."""
+    world.portal.slow = False
+    accounts, groups = world.portal.accounts, world.portal.groups
+    if record in accounts:
+        accounts[record] = replace(accounts[record], status="Synchronized")
+    else:
+        groups[record] = replace(groups[record], status="Synchronized")
+
+
+@pytest.mark.both_engines
+async def test_an_old_account_loses_what_the_new_one_has_once_that_is_ready(world: World) -> None:
+    """Nothing else of the plan names the new account, and no delta run reads the portal's list of accounts."""
+    use(world, rename_substitute=False)
+    world.rules = replace(world.rules, mapping=replace(world.rules.mapping, owners=True))
+    world.source.tracks_owners = True
+    world.source.own("g", "u4")
+    await world.sync("full")
+    await settle(world)
+    world.portal.slow = True
+    world.source.put_user("u4", userPrincipalName="new@x.com", mail="new@x.com")
+    await world.sync("delta")
+    for places in (world.portal.members, world.portal.owners):
+        places["all@grp"]["new@x.com"] = "new@x.com"
+    put_off = await world.sync("full")
+    assert world.changes(put_off) == [
+        "unlink ownership all@grp u4@x.com deferred", "unlink membership all@grp u4@x.com deferred"
+    ]  # fmt: skip
+    let_be_ready(world, "new@x.com")
+    assert world.changes(await world.sync("delta")) == [
+        "unlink ownership all@grp u4@x.com done", "unlink membership all@grp u4@x.com done"
+    ]  # fmt: skip
+    assert world.changes(await world.sync("delta")) == []
+
+
+@pytest.mark.both_engines
+async def test_an_old_group_loses_whom_the_new_one_has_once_that_is_ready(world: World) -> None:
+    """The same for a renamed group."""
+    await settle(world)
+    world.portal.slow = True
+    world.source.put_group("g", displayName="All", mailNickname="other@grp")
+    await world.sync("delta")
+    assert people(world) == ALL
+    world.portal.members["other@grp"] = dict(world.portal.members["all@grp"])
+    put_off = await world.sync("full")
+    assert {(change.split()[0], change.split()[-1]) for change in world.changes(put_off)} == {("unlink", "deferred")}
+    let_be_ready(world, "other@grp")
+    await world.sync("delta")
+    assert world.portal.picture() == {"all@grp": set(), "other@grp": ALL}
+
+
+@pytest.mark.both_engines
+async def test_an_old_account_goes_once_the_new_one_is_ready(world: World) -> None:
+    """Its deletion is all that is left."""
+    use(world, rename_substitute=False, deleted_users="delete", grace=timedelta())
+    world.source.unlink("g", "u4")
+    await settle(world)
+    world.portal.slow = True
+    world.source.put_user("u4", userPrincipalName="new@x.com", mail="new@x.com")
+    await world.sync("delta")
+    put_off = await world.sync("full")
+    assert world.changes(put_off) == ["delete user u4@x.com deferred"]
+    let_be_ready(world, "new@x.com")
+    assert world.changes(await world.sync("delta")) == ["delete user u4@x.com done"]
+
+
 async def test_an_old_account_outlives_its_grace_while_the_new_one_is_not_there(world: World) -> None:
     """Somebody removed the new account, and the portal refuses to have it again: the old one is all there is."""
     use(world, deleted_users="delete", grace=GRACE)

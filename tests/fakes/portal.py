@@ -158,7 +158,8 @@ class FakePortal:
         self._note("create", group.bps_id)
         if fold(group.bps_id) in self.groups:
             return Creation.EXISTS
-        self.groups[fold(group.bps_id)] = group
+        status: Status = "WaitingForSynchronization" if self.slow else group.status
+        self.groups[fold(group.bps_id)] = replace(group, status=status)
         return Creation.CREATED
 
     async def update_group(self, bps_id: str, fields: Fields) -> None:

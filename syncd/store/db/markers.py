@@ -11,8 +11,8 @@ from syncd.store.schema.tables import facts
 
 FULL_PUSH_DUE = "full_push_due"
 """Set from the start of a full pull until a push over everybody has finished."""
-PLANNING = "planning"
-"""The run whose plan is being made, until it is complete."""
+PLANNING = "planning:"
+"""With a run's number behind it: its plan is being made, or the run ended before it was complete."""
 INVENTORY_READ = "inventory_read"
 """Set once the portal was read completely: before that nothing is known about what it has."""
 RULES = "rules"

@@ -15,18 +15,21 @@ from sqlalchemy import (
     exists,
     func,
     literal_column,
+    or_,
     select,
     union_all,
     update,
 )
 
-from syncd.model.change import LINK_PHASES, NEEDING_SYNCHRONIZED, LinkKind, Phase
+from syncd.model.change import LINK_PHASES, NEEDING_SUCCESSORS, NEEDING_SYNCHRONIZED, LinkKind, Phase
 from syncd.model.kinds import RECORD_KINDS
 from syncd.model.reason import Cause
 from syncd.store.db.parameters import among_bound, gather
+from syncd.store.runs.open_changes import is_complete
 from syncd.store.schema.tables import (
     Key,
     changes,
+    desired_groups,
     desired_users,
     runs,
     target_groups,
@@ -99,6 +102,7 @@ def _count_begun() -> Select[Any]:
         runs.c.id == earlier.c.run_id,
         runs.c.status.in_(("running", "interrupted", "failed")),
         runs.c.kind != "plan",
+        is_complete(),  # nothing was sent of another one
     )
     begun = exists().where(
         earlier.c.record_key == changes.c.record_key,
@@ -131,8 +135,11 @@ def place_rows(few: Select[Any]) -> Select[Any]:
     )
 
 
-def _select_waiting(table: Table) -> Select[Any]:
-    """Return the BPS ids of records of ours that are not synchronised and that planned changes name."""
+def _select_waiting(table: Table, desired: Table) -> Select[Any]:
+    """Return the BPS ids of records of ours that are not synchronised and that planned changes name.
+
+    Or that take the place of a renamed one which is to lose something: it loses nothing before they are ready.
+    """
     planned = _RUN, changes.c.status == "planned"
     later = changes.c.phase.in_(sorted(map(int, NEEDING_SYNCHRONIZED)))
     person, manager = desired_users.alias("person"), desired_users.alias("manager")
@@ -151,8 +158,21 @@ def _select_waiting(table: Table) -> Select[Any]:
         .where(
             table.c.status != literal_column("'Synchronized'"),  # as the index says it
             table.c.origin.is_not(None),
-            written | member | table.c.key.in_(managers),
+            written | member | table.c.key.in_(managers) | _succeeds(table, desired, *planned),
         )
+    )
+
+
+def _succeeds(table: Table, desired: Table, *planned: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Return the condition that a record is to have the place of a renamed one from which a change takes something."""
+    former = table.alias("former")
+    keys = (changes.c.record_key, changes.c.target_key) if table is target_users else (changes.c.record_key,)
+    cause = Cause.RENAMED if table is target_users else Cause.GROUP_RENAMED
+    renamed = changes.c.cause == cause.value, changes.c.phase.in_(sorted(map(int, NEEDING_SUCCESSORS)))
+    taken = (exists().where(key == former.c.key, *planned, *renamed) for key in keys)
+    return and_(
+        exists().where(desired.c.principal_key == table.c.key, desired.c.key == table.c.source_key),
+        exists().where(former.c.source_key == table.c.source_key, former.c.key != table.c.key, or_(*taken)),
     )
 
 
@@ -222,10 +242,9 @@ COUNT_OUTCOMES = (
 SELECT_PHASES = select(changes.c.phase).where(_RUN).distinct()
 SELECT_ADOPTIONS = select(changes.c.record_key).where(_RUN, changes.c.action == "adopt")
 SELECT_NEWEST_TRY = _select_newest_try()
-SELECT_WAITING = tuple(_select_waiting(table).limit(bindparam("most")) for table in (target_users, target_groups))
-COUNT_WAITING = tuple(
-    select(func.count()).select_from(_select_waiting(table).subquery()) for table in (target_users, target_groups)
-)
+_WAITING = (_select_waiting(target_users, desired_users), _select_waiting(target_groups, desired_groups))
+SELECT_WAITING = tuple(waiting.limit(bindparam("most")) for waiting in _WAITING)
+COUNT_WAITING = tuple(select(func.count()).select_from(waiting.subquery()) for waiting in _WAITING)
 SELECT_READY = gather(
     select(target_principals.c.bps_fold, target_users.c.origin)
     .join(target_users, target_users.c.key == target_principals.c.key)

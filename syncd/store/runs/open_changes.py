@@ -4,6 +4,8 @@ Every run over everything plans anew what still stands, so that what earlier one
 over one object settles only what is open of the records that it looked at. A run that sets something back (an undo)
 settles nothing, and nobody plans anew what it withheld. A plan that came from a file counts as one over everything for
 what was withheld, and as one over a few objects for the rest: what is not in the file is as open as it was.
+
+A run whose plan never became complete does not speak at all.
 """
 
 from __future__ import annotations
@@ -14,12 +16,14 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
+    Text,
     and_,
     bindparam,
     cast,
     exists,
     false,
     func,
+    literal_column,
     or_,
     select,
     update,
@@ -40,7 +44,6 @@ from syncd.store.schema.tables import (
     touched_groups,
     touched_principals,
 )
-from syncd.store.schema.types import Key
 
 _OPEN = ("planned", "deferred", "held")
 
@@ -69,8 +72,12 @@ def find_newest_planned(connection: Connection, *conditions: Any) -> int:
 
 def _is_planned() -> tuple[ColumnElement[bool], ...]:
     """Return the conditions that a run has a plan, and is not making it any more."""
-    making = select(cast(facts.c.value, Key)).where(facts.c.name == PLANNING).scalar_subquery()
-    return exists().where(changes.c.run_id == runs.c.id), runs.c.id != func.coalesce(making, 0)
+    return exists().where(changes.c.run_id == runs.c.id), is_complete()
+
+
+def is_complete() -> ColumnElement[bool]:
+    """Return the condition that the plan of a run is complete: nobody has judged what another one has in the store."""
+    return ~exists().where(facts.c.name == literal_column(f"'{PLANNING}'", Text) + cast(runs.c.id, Text))
 
 
 def is_open_still(connection: Connection, newest: int) -> ColumnElement[bool]:
@@ -93,7 +100,7 @@ def find_looked(connection: Connection, newest: int) -> int | None:
 def is_open_beside(looked: int | ColumnElement[int], newest: int | ColumnElement[int]) -> ColumnElement[bool]:
     """Return the condition of `is_open_still` for what the run ``looked``, and every run since, left undone."""
     later = changes.alias("later")
-    since = [runs.c.id >= looked, runs.c.kind.not_in(("plan", *REVERSALS))]
+    since = [runs.c.id >= looked, runs.c.kind.not_in(("plan", *REVERSALS)), is_complete()]
     overtaken = exists().where(
         later.c.record_key == changes.c.record_key,
         func.coalesce(later.c.target_key, 0) == func.coalesce(changes.c.target_key, 0),
@@ -130,7 +137,8 @@ def is_in_force(newest: int | ColumnElement[int]) -> ColumnElement[bool]:
 
 def select_in_force(newest: int | ColumnElement[int]) -> Select[Any]:
     """Return a query for these runs."""
-    return select(runs.c.id).where(or_(runs.c.id == newest, and_(runs.c.id > newest, runs.c.kind.in_(SINGLE_KINDS))))
+    later = and_(runs.c.id > newest, runs.c.kind.in_(SINGLE_KINDS), is_complete())
+    return select(runs.c.id).where(or_(runs.c.id == newest, later))
 
 
 def is_touched(record: ColumnElement[Any], member: ColumnElement[Any]) -> ColumnElement[bool]:

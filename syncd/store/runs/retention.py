@@ -29,7 +29,7 @@ from sqlalchemy import (
 
 from syncd.model.chain import join_numbers
 from syncd.model.run import Retention
-from syncd.store.db.markers import SELECT_MARKER, load_marker, save_marker
+from syncd.store.db.markers import PLANNING, SELECT_MARKER, load_marker, save_marker
 from syncd.store.db.parameters import among_bound
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import decode_json, encode_json
@@ -40,6 +40,7 @@ from syncd.store.schema.tables import (
     changes,
     day_counts,
     decision_records,
+    facts,
     licence_history,
     link_history,
     orders,
@@ -111,6 +112,7 @@ def _let_go(connection: Connection, chosen: Sequence[int]) -> Pruned:
     kinds = connection.scalars(_SELECT_KINDS, {"runs": chosen}).all()
     for statement in _DELETE_RUNS:
         connection.execute(statement, {"runs": chosen})
+    connection.execute(_DELETE_MARKERS, {"markers": [f"{PLANNING}{run_id}" for run_id in chosen]})
     save_marker(connection, PRUNING, None)
     _let_go_entries(connection)
     plans = kinds.count("plan")
@@ -205,6 +207,7 @@ _DELETE_RUNS = tuple(
     delete(column.table).where(among_bound(column, "runs"))
     for column in (asked_runs.c.result_run, decision_records.c.run_id, day_counts.c.run_id, runs.c.id)
 )
+_DELETE_MARKERS = delete(facts).where(among_bound(facts.c.name, "markers", textual=True))
 _DELETE_HISTORY = tuple(_delete_over(table) for table in _HISTORY)
 _FIND_FIRST_ENTRY = select(func.min(run_chain.c.seq)).where(
     run_chain.c.kind == "run", run_chain.c.run_id.in_(select(runs.c.id))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from syncd.clock import Clock
 from syncd.errors import Interrupted, RemoteError, StoreError, SyncdError
 from syncd.model.change import (
+    NEEDING_SUCCESSORS,
     NEEDING_SYNCHRONIZED,
     LinkBatch,
     LinkKind,
@@ -137,7 +138,7 @@ class Apply:
         for phase in Phase:
             if phase is Phase.MANAGERS and self._records.managers.parted:
                 phases.add(phase)
-            if (phase is Phase.LINKS and phases & NEEDING_SYNCHRONIZED) or (
+            if (phase is Phase.LINKS and phases & (NEEDING_SYNCHRONIZED | NEEDING_SUCCESSORS)) or (
                 phase is Phase.MANAGERS and phase in phases
             ):
                 await self._readiness.wait(run_id, within=self._options.sync_wait)
