@@ -122,7 +122,7 @@ def find_restored(
     return Restored(within[0].at, lost, lost + kept)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Silence:
     """Kept writes of a run say nothing from place ``begin`` on backwards, and speak again from place ``end`` on."""
 
@@ -146,7 +146,7 @@ def _place(ordered: Sequence[Block], put_back: Sequence[PutBack]) -> list[_Silen
             continue
         begin = last.get(each.undone, min(bisect_right(runs, each.undone), len(runs) - 1))
         end = -1 if each.made is None else bisect_right(runs, each.made) - 1
-        placed.append(_Silence(begin, end, each.run_id, each.number))
+        placed.append(_Silence(begin=begin, end=end, run_id=each.run_id, number=each.number))
     return placed
 
 
