@@ -593,6 +593,29 @@ async def test_the_check_tries_scopes_and_places(
     assert office.wire.store.privileges == {}
 
 
+async def test_the_check_advises_what_the_portal_lacks(office: Office) -> None:
+    """Where the account is no administrator, no scope helps; where the scope is missing, no right does."""
+    turn_knobs(office.wire.knobs, {"privilege_rights": "administrator"})
+
+    async def check(meanings: dict[str, Any]) -> tuple[str, str]:
+        rows = await probe_privileges(office.wire.open(), (rule(),), "nobody@invalid.example", meanings)
+        return next((detail, remedy) for name, _, detail, remedy in rows if name == "privileges[0]")
+
+    say(office, rule())
+    await office.sync("full")
+    known = Store(office.database).privileges.load_meanings.blocking()
+    assert known
+    for meanings in ({}, known):
+        detail, remedy = await check(meanings)
+        assert "make it an administrator" in detail
+        assert "administrator of the applications that the rules name" in remedy
+        assert "App.Metadata" not in remedy
+    office.wire.application.scopes = set()
+    detail, remedy = await check(known)
+    assert "lacks the scope App.Metadata.Read" in detail
+    assert remedy.startswith("grant App.Metadata.ReadWrite")
+
+
 async def test_the_check_looks_at_what_names_mean_since_a_run_looked_them_up(office: Office) -> None:
     """A renamed place, workflow or company is no mistake, for runs go on; the new name is said. One that is gone is."""
     rules = (
