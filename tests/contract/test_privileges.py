@@ -418,6 +418,9 @@ async def test_being_no_administrator_of_one_place_fails_that_alone(office: Offi
     say(office, rule(level="Administrator"), rule("Group h"))
     assert (await office.sync("full")).status == "partial"
     assert names(office) == {"h@grp ReadOnly Invoices"}
+    told = list_details(office)
+    assert told.keys() == {"0 missing", "1 given"}
+    assert "make it an administrator of that application in the portal" in told["0 missing"]
     office.wire.faults.clear()
     await office.sync()
     assert "g@grp Administrator Invoices" in names(office)
