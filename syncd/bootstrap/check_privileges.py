@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from syncd.errors import Forbidden, NotFound, RemoteError
 from syncd.model.privilege import PLACE_WORDS, Listed, Place, Privilege, read_privilege
+from syncd.model.target import NO_RIGHTS
 from syncd.plan.rules import PrivilegeRule
 from syncd.sync.portal.places import GONE, Places, Unknown, Waits, is_other_name, name_rule
 
@@ -18,6 +19,10 @@ Row = tuple[str, Literal["ok", "warning", "failed", "unknown"], str, str]
 """Name, status, detail and remedy."""
 
 _SCOPE = "grant App.Metadata.ReadWrite to the API application (App.Metadata.Read alone reads)"
+_RIGHTS = (
+    "in the portal, make the account of the API application an administrator of the applications that the rules name, "
+    "or a global administrator"
+)
 _NOWHERE = "00000000-0000-0000-0000-000000000000"
 
 
@@ -41,12 +46,17 @@ async def probe_privileges(
     return found
 
 
+def _advise(error: Forbidden) -> str:
+    """Return what helps against a refusal: rights of the account are no scope."""
+    return _RIGHTS if error.code == NO_RIGHTS else _SCOPE
+
+
 async def _try_list(portal: BpsPortal, database: int) -> Row:
     name = f"portal privileges, database {database}"
     try:
         listed = await portal.list_places(database, "application")
     except Forbidden as error:
-        return name, "warning", f"{error}; privileges wait, everything else is done", _SCOPE
+        return name, "warning", f"{error}; privileges wait, everything else is done", _advise(error)
     except RemoteError as error:
         return name, "failed", str(error), "correct privileges.database: the id of a content database"
     if not listed:
@@ -64,7 +74,7 @@ async def _try_write(portal: BpsPortal, nobody: str, database: int) -> Row:
     except NotFound:
         return name, "ok", "privileges can be written (a place that does not exist was refused as missing)", ""
     except Forbidden as error:
-        return name, "warning", f"{error}; privileges wait, everything else is done", _SCOPE
+        return name, "warning", f"{error}; privileges wait, everything else is done", _advise(error)
     except RemoteError as error:
         return name, "unknown", str(error), ""
     return name, "unknown", "the portal accepted a change at a place that does not exist", ""
@@ -80,7 +90,7 @@ async def _try_rule(portal: BpsPortal, places: Places, number: int, rule: Privil
     except Waits as lacking:
         return name, "warning", str(lacking), "grant Admin.BusinessEntities.Read to the API application"
     except Forbidden as error:
-        return name, "warning", str(error), _SCOPE
+        return name, "warning", str(error), _advise(error)
     except RemoteError as error:
         return name, "unknown", str(error), ""
     if holders is None:
@@ -95,7 +105,7 @@ async def _try_remembered(portal: BpsPortal, places: Places, name: str, rule: Pr
         found = None if holders is None else await places.find_again(known.place)
         company = await places.find_company_again(known)
     except Forbidden as error:
-        return name, "warning", str(error), _SCOPE
+        return name, "warning", str(error), _advise(error)
     except RemoteError as error:
         return name, "unknown", str(error), ""
     if holders is None:

@@ -418,6 +418,9 @@ async def test_being_no_administrator_of_one_place_fails_that_alone(office: Offi
     say(office, rule(level="Administrator"), rule("Group h"))
     assert (await office.sync("full")).status == "partial"
     assert names(office) == {"h@grp ReadOnly Invoices"}
+    told = list_details(office)
+    assert told.keys() == {"0 missing", "1 given"}
+    assert "make it an administrator of that application in the portal" in told["0 missing"]
     office.wire.faults.clear()
     await office.sync()
     assert "g@grp Administrator Invoices" in names(office)
@@ -591,6 +594,29 @@ async def test_the_check_tries_scopes_and_places(
     assert [status for _, status, _, _ in rows] == expected
     assert [name for name, *_ in rows] == list(list_names(rules))
     assert office.wire.store.privileges == {}
+
+
+async def test_the_check_advises_what_the_portal_lacks(office: Office) -> None:
+    """Where the account is no administrator, no scope helps; where the scope is missing, no right does."""
+    turn_knobs(office.wire.knobs, {"privilege_rights": "administrator"})
+
+    async def check(meanings: dict[str, Any]) -> tuple[str, str]:
+        rows = await probe_privileges(office.wire.open(), (rule(),), "nobody@invalid.example", meanings)
+        return next((detail, remedy) for name, _, detail, remedy in rows if name == "privileges[0]")
+
+    say(office, rule())
+    await office.sync("full")
+    known = Store(office.database).privileges.load_meanings.blocking()
+    assert known
+    for meanings in ({}, known):
+        detail, remedy = await check(meanings)
+        assert "make it an administrator" in detail
+        assert "administrator of the applications that the rules name" in remedy
+        assert "App.Metadata" not in remedy
+    office.wire.application.scopes = set()
+    detail, remedy = await check(known)
+    assert "lacks the scope App.Metadata.Read" in detail
+    assert remedy.startswith("grant App.Metadata.ReadWrite")
 
 
 async def test_the_check_looks_at_what_names_mean_since_a_run_looked_them_up(office: Office) -> None:

@@ -11,6 +11,7 @@ from syncd.cli.commands.privileges import list_privileges
 from syncd.errors import Forbidden
 from syncd.model.privilege import Listed, Place
 from syncd.plan.planfile import open_plan
+from syncd.plan.report.privileges import DETAILS, SWAPPED_LATER
 from syncd.store.db.markers import PRIVILEGE_STORE, load_marker, save_marker
 from syncd.sync.planning.proposal import FromFile
 from syncd.sync.planning.undo import Undo
@@ -67,8 +68,14 @@ async def test_a_swap_waits_for_what_takes_its_place(world: World) -> None:
     run = await world.sync()
     assert run.status == "partial"
     assert world.portal.privileges == GIVEN
+    told = {each["state"]: each["detail"] for each in list_privileges(world.store, world.rules)}
+    assert told.keys() == {"unknown", "leaving"}
+    assert told["unknown"].startswith(DETAILS["unknown"])
+    assert "; the last attempt failed, and it is tried again: the portal refuses g@grp Admini" in told["unknown"]
+    assert told["leaving"] == SWAPPED_LATER
     world.portal.refuse = set()
     await world.sync()
+    assert {each["state"] for each in list_privileges(world.store, world.rules)} == {"given"}
     assert {token for token, _ in world.portal.privileges} == {"1/application//invoices//administrator"}
 
 

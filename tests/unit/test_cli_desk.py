@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 import structlog
 from icalendar import Calendar
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
 from syncd.cli.commands.status import tell_licence
 from syncd.clock import Clock
 from syncd.store.db.lock import StoreLock
 from syncd.store.reports.licences import LicenceUse
 from syncd.store.runs.daemons import DaemonSeen
-from syncd.store.schema.tables import target_users
+from syncd.store.schema.tables import failures, target_users
 from syncd.store.store import Store
 from tests.fakes.rules import make_limits, make_rules
 from tests.fakes.world import Companies, World
@@ -109,6 +109,38 @@ async def test_status_has_the_promised_keys(world: World) -> None:
     assert (told["well"], told["troubles"]) == (False, ["no daemon works"])
     with StoreLock(world.database):
         assert document("status")["role"] == "command"
+
+
+async def test_status_names_the_lists_that_have_what_fails(world: World) -> None:
+    """A list without anybody is not named."""
+
+    async def tell(*refused: str) -> str:
+        world.portal.refuse = set(refused)
+        await world.sync()
+        shown = syncd("status").stdout
+        line = " ".join(shown[shown.index("\nfailing ") : shown.index("\ndrift ")].split())
+        lists = [name for name in ("users", "groups") if document(name, "--state", "failing")]
+        assert [name for name in ("users", "groups") if f"'syncd {name} --state failing'" in line] == lists
+        return line
+
+    assert "nothing" in await tell()
+    world.source.put_group("more", displayName="More", mailNickname="more@groups.example")
+    line = await tell("more@groups.example")
+    assert line.endswith(": 'syncd groups --state failing'")
+    login = "one.more@company.example"
+    world.source.put_user("more", userPrincipalName=login, displayName="One more", userType="Member")
+    line = await tell("more@groups.example", login)
+    assert line.endswith(": 'syncd users --state failing' and 'syncd groups --state failing'")
+
+
+async def test_what_fails_and_stands_in_no_list_is_told_by_the_runs(world: World) -> None:
+    """So of somebody who is held as well: the lists say that."""
+    moment = Clock().now()
+    row = {"record_key": 999, "target_key": 0, "object": "user", "attempts": 1, "first_at": moment, "next_at": moment}
+    with world.database.transaction() as connection:
+        connection.execute(insert(failures).values(**row, error="no"))
+    shown = syncd("status").stdout
+    assert re.search(r"^failing    1 change, next attempt .*: 'syncd runs --status partial'$", shown, re.MULTILINE)
 
 
 async def test_a_killed_daemon_is_not_said_to_work(world: World) -> None:

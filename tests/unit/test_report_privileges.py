@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from syncd.cli.screen.changes import describe_values
 from syncd.model.reason import Cause
-from syncd.plan.privileges import Allowed
+from syncd.plan.privileges import Allowed, decide_privileges
 from syncd.plan.report.privileges import DETAILS, NOT_OURS, list_lines
 from syncd.plan.words import say
 from tests.fakes.rules import make_policy, make_rules, make_scope
@@ -20,11 +21,13 @@ RULES_OF_THE_PAST = make(held=(hold("granted"),))
 LEAVES = make(held=(hold("granted"),), wanted=want(READ), state="deleted")
 
 
-def tell(view: Allowed, *, refused: bool = False, place: str = "read", protect: str = "", **policy: Any) -> str:
+def tell(
+    view: Allowed, *, refused: bool = False, place: str = "read", protect: str = "", failing: Any = None, **policy: Any
+) -> str:
     """Return state and detail of the only line."""
     rules = make_rules(policy=make_policy(**policy), scope=make_scope(protect=frozenset({protect} - {""})))
     places = {PLACE.token: (place, "403")} if place else {}
-    (line,) = list_lines(view, rules, places=places, named=(), titles={}, refused=refused)
+    (line,) = list_lines(view, rules, places=places, named=(), titles={}, refused=refused, failing=failing)
     return f"{line.state}: {line.detail}"
 
 
@@ -58,6 +61,37 @@ def tell(view: Allowed, *, refused: bool = False, place: str = "read", protect: 
 def test_each_state_tells_what_follows(view: Allowed, options: dict[str, Any], expected: str) -> None:
     """Nothing is promised that the planner does not plan, or that the portal does not let us do."""
     assert tell(view, **options).startswith(expected)
+
+
+def test_what_failed_says_why() -> None:
+    """Nothing is promised of a change that the portal refuses; what waits for it says so."""
+    lines = {
+        name: tell(view, failing={token: "not an administrator"}, drift="revert")
+        for name, view, token in (
+            ("missing", GIVES, READ.token),
+            ("taken", make(wanted=want(READ), held=(hold("taken"),)), READ.token),
+            ("leaving", RULES_OF_THE_PAST, READ.token),
+            ("given", make(wanted=want(READ), held=(hold("granted"),)), READ.token),
+            ("other", GIVES, "another"),
+        )
+    }
+    failed = "the last attempt failed, and it is tried again: not an administrator"
+    assert lines == {
+        "missing": f"missing: {failed}",
+        "taken": f"taken: somebody took it; the next run gives it again (policy.drift); {failed}",
+        "leaving": f"leaving: {failed}",
+        "given": f"given: {DETAILS['given']}",
+        "other": f"missing: {DETAILS['missing']}",
+    }
+    assert tell(GIVES, failing={READ.token: "not an administrator"}, refused=True) == f"waiting: {SCOPE}"
+
+
+def test_the_values_of_a_privilege_are_for_the_store_alone() -> None:
+    """A person reads the level and the place in the target of the change."""
+    for view in (GIVES, RULES_OF_THE_PAST):
+        (change,) = decide_privileges(view, make_rules(), adoption_held=())
+        assert change.target == str(READ)
+        assert describe_values(change) == ""
 
 
 def test_what_is_not_taken_because_its_place_is_unknown_says_so() -> None:

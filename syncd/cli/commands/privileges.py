@@ -85,6 +85,7 @@ def list_privileges(store: Store, rules: Rules) -> Iterator[dict[str, Any]]:
     recalled, unknown = recall_rules(store, rules), find_unknown_groups(store, rules)
     wanted = [each for _, each in recalled if each is not None]
     places, refused = store.privileges.load_readable(), store.privileges.load_refusal.blocking() is not None
+    failing = store.privileges.load_failing()
     titles = {token: str(place) for token, place in store.privileges.name_places(places).items()}
     titles |= {place.token: str(place) for place in store.privileges.load_places.blocking()}
     titles |= {each.privilege.place.token: str(each.privilege.place) for each in wanted}
@@ -94,7 +95,8 @@ def list_privileges(store: Store, rules: Rules) -> Iterator[dict[str, Any]]:
     lines = list[Line]()
     for view in load_allowed(store, wanted, also=named):
         own = named.pop(view.group.key, ()) if view.group.owned or not view.group.exists else ()
-        lines += list_lines(view, rules, places=places, named=own, titles=titles, refused=refused)
+        failed = failing.get(view.group.key)
+        lines += list_lines(view, rules, places=places, named=own, titles=titles, refused=refused, failing=failed)
     for bps_id, key in sorted((name, key) for key, name in store.privileges.load_names(named).items()):
         lines += [
             Line(

@@ -262,7 +262,7 @@ def _iterate_lines(picture: _Picture) -> Iterator[tuple[str, str]]:
     for line in tell_allowances(picture.allowances):
         yield "today", line
     retried = "" if overview.retried_at is None else f", next attempt {_tell_time(overview.retried_at, now)}"
-    failing = f"{tell_number(overview.failing, 'change')}{retried}: 'syncd users --state failing'"
+    failing = f"{tell_number(overview.failing, 'change')}{retried}: {_name_failing(picture)}"
     yield "failing", failing if overview.failing else "nothing"
     drift = f"{tell_number(picture.drift, 'difference')}: 'syncd drift' lists them"
     yield "drift", drift if picture.drift else "nothing known"
@@ -277,6 +277,13 @@ def _iterate_lines(picture: _Picture) -> Iterator[tuple[str, str]]:
             yield "due", f"{entry.at:%Y-%m-%d %H:%M} {entry.what}{about}: {entry.detail}"
     if left := sum(number for _, number in days[_DUE_SHOWN:]):
         yield "due", f"{left:,} more within 30 days: 'syncd due' lists all"
+
+
+def _name_failing(picture: _Picture) -> str:
+    """Return the commands that list what fails; where another state comes before it in both lists, the runs have it."""
+    lists = {"users": picture.people, "groups": picture.groups}
+    named = [f"'syncd {name} --state failing'" for name, counts in lists.items() if counts.get("failing")]
+    return " and ".join(named) or "'syncd runs --status partial'"
 
 
 def _tell_licences(uses: Sequence[LicenceUse]) -> str:

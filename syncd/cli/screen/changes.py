@@ -103,7 +103,12 @@ def put_in_words(reason: str) -> str:
 
 
 def describe_values(change: Change) -> str:
-    """Return the values that a change sets, each with the one before where there was one."""
+    """Return the values that a change sets, each with the one before where there was one.
+
+    Of a privilege they are how the store knows it; what a person calls it is the target of the change.
+    """
+    if change.object == "privilege":
+        return ""
     return ", ".join(
         f"{name}: {change.before.get(name) or '–'} → {value or '–'}" if name in change.before else f"{name}: {value}"
         for name, value in sorted(change.after.items())

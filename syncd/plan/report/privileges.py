@@ -40,6 +40,8 @@ LEFT_BEHIND = (
     "there, and take it"
 )
 
+SWAPPED_LATER = "no rule gives it any more: it is taken once what rules give there now is given"
+
 NOT_OURS = "no rule gives it any more, and no run takes it: the portal's record is not ours. Take it in the portal"
 
 
@@ -63,12 +65,15 @@ def list_lines(
     named: Collection[str],
     titles: Mapping[str, str],
     refused: bool = False,
+    failing: Mapping[str, str] | None = None,
 ) -> Iterator[Line]:
     """Yield the lines of one group.
 
     ``places``: the state of each place by its token, and why. ``named``: places at which the last reading names the
     group. ``titles``: what people call the places. ``refused``: the portal does not let us give or take anything.
+    ``failing``: why the last attempt to give or take something failed, by the token of the privilege.
     """
+    failing = failing or {}
     held = {each.privilege.token: each for each in view.held}
     wanted = {each.privilege.token: each for each in view.wanted if view.group.state == "wanted"}
     changes = decide_privileges(view, rules, adoption_held=())
@@ -76,6 +81,7 @@ def list_lines(
     if rules.policy.mode == "plan_only" or (rules.policy.mode == "create_only" and view.group.exists):
         due.clear()
     scope = say(Cause.PRIVILEGES_REFUSED).text if refused else ""
+    blocked = set[str]()
     for token, each in wanted.items():
         state, why = _judge(held.get(token), places.get(each.privilege.place.token), exists=view.group.exists)
         if state == "missing" and token not in due:
@@ -85,6 +91,10 @@ def list_lines(
         elif state == "taken":
             why = f"{DETAILS['taken']}; {'the next run gives it again' if token in due else 'it stays away'}"
             why += " (policy.drift)"
+        if token in due and not scope and state in ("missing", "taken", "unknown") and token in failing:
+            blocked.add(each.privilege.place.token)
+            failed = _tell_failed(failing[token])
+            why = failed if state == "missing" else f"{why or DETAILS[state]}; {failed}"
         yield _make(view, each.rule, each.privilege, state, why)
     for token, one in held.items():
         if token not in wanted and one.state not in GONE:
@@ -92,7 +102,10 @@ def list_lines(
             seen = places.get(one.privilege.place.token)
             group = view.group
             state, why = _judge_rest(one, seen, due=token in due, same=same, exists=group.exists, owned=group.owned)
-            yield _make(view, None, one.privilege, state, scope if state == "leaving" else why)
+            if state == "leaving":
+                later = SWAPPED_LATER if one.privilege.place.token in blocked else ""
+                why = scope or (_tell_failed(failing[token]) if token in failing else later)
+            yield _make(view, None, one.privilege, state, why)
     ours = {each.privilege.place.token for each in view.held if each.state not in GONE}
     for place in sorted(set(named) - ours):
         title = titles.get(place, place)
@@ -144,6 +157,10 @@ def _judge_rest(
         "kept",
         "no rule gives it any more, and it stays: scope.protect, policy.deleted_groups or policy.mode says so",
     )
+
+
+def _tell_failed(error: str) -> str:
+    return f"the last attempt failed, and it is tried again: {error}"
 
 
 def _find_obstacle(group: GroupView, rules: Rules) -> str:

@@ -200,6 +200,13 @@ class Privileges(StorePart):
         """Return the own record, by group."""
         return _gather_held(self._database.load_rows(ask.SELECT_OWN))
 
+    def load_failing(self) -> dict[int, dict[str, str]]:
+        """Return why the last attempt to give or take something failed, by group and by token of the privilege."""
+        found: dict[int, dict[str, str]] = {}
+        for row in self._database.load_rows(ask.SELECT_FAILING):
+            found.setdefault(row.record_key, {})[row.token] = row.error
+        return found
+
     def load_owned_of(self, sources: Collection[int]) -> dict[int, list[int]]:
         """Return the groups of the portal (principals) that source groups want or own, by source group."""
         found: dict[int, list[int]] = {}

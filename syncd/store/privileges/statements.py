@@ -11,6 +11,7 @@ from syncd.store.schema.tables import (
     changes,
     desired_groups,
     facts,
+    failures,
     privilege_holders,
     privilege_places,
     privilege_targets,
@@ -129,6 +130,11 @@ HAS_UNGIVEN = select(
         changes.c.status.in_(("planned", "held", "deferred", "failed", "started")),
     )
     .where(_OTHER.c.key == -changes.c.target_key, _T.key == bindparam("target"), _OTHER.c.place == _T.place)
+)
+SELECT_FAILING = (
+    select(failures.c.record_key, failures.c.error, _T.token)
+    .join(privilege_targets, _T.key == -failures.c.target_key)
+    .where(failures.c.object == "privilege")
 )
 _HEIR, _OLD = target_groups.alias("heir"), target_groups.alias("old")
 HAS_ARRIVED = select(
