@@ -1,6 +1,6 @@
 # Two commands are enough for a newcomer: `make demo` and `make test`. `make help` lists the rest.
 # PYTHON=python3.13 chooses another interpreter, which gets a virtual environment of its own.
-# ARGS='…' is passed on to pytest or to the bench; ARGS=-n0 runs the tests in one process instead of one per core.
+# ARGS='…' is passed on to pytest or to the bench; ARGS=-n0 runs the tests in one process instead of two per core.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
