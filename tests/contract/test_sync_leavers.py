@@ -440,7 +440,7 @@ async def test_an_old_account_loses_what_the_new_one_has_once_that_is_ready(worl
 async def test_an_old_group_loses_whom_the_new_one_has_once_that_is_ready(world: World) -> None:
     """The same for a renamed group."""
     await settle(world)
-    world.portal.slow = True
+    world.portal.slow = world.portal.copies_groups = True
     world.source.put_group("g", displayName="All", mailNickname="other@grp")
     await world.sync("delta")
     assert people(world) == ALL

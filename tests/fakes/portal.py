@@ -48,6 +48,7 @@ class FakePortal:
     unreachable: bool = False
     waiting: set[str] = field(default_factory=set)
     slow: bool = False
+    copies_groups: bool = False
     cut: int = 0
     """So many characters are kept of a name or job title that is written; 0: all."""
     forgets: set[str] = field(default_factory=set)
@@ -158,7 +159,7 @@ class FakePortal:
         self._note("create", group.bps_id)
         if fold(group.bps_id) in self.groups:
             return Creation.EXISTS
-        status: Status = "WaitingForSynchronization" if self.slow else group.status
+        status: Status = "WaitingForSynchronization" if self.slow and self.copies_groups else group.status
         self.groups[fold(group.bps_id)] = replace(group, status=status)
         return Creation.CREATED
 

@@ -42,10 +42,7 @@ class Believed(TypedDict):
 
 
 class Approved(Run):
-    """The run that an approval made, and what it refused because a side has changed since it was shown.
-
-    An emptied tenant is believed without a run: then it is the run that holds it, with what is believed now.
-    """
+    """The run that an approval made, with what it refused; of an emptied tenant the run that holds it."""
 
     refused: list[ReasonedChange]
     believed: list[Believed]
