@@ -84,10 +84,9 @@ class Push:
         """Make the plan of a run and apply it when ``write`` says so.
 
         ``read_portal`` False: never ask the portal while planning ("plan none"). ``removals``: what may be taken
-        away. ``time`` judges our clock. ``phase`` is told what begins;
-        ``shown`` is called in the store's thread when the plan is complete and nothing is written yet.
-        ``subject``: only what a pull of this object touched is looked at, even when a push over everybody is due;
-        that one stays due.
+        away. ``time`` judges our clock. ``phase`` is told what begins; ``shown`` is called in the store's thread when
+        the plan is complete and nothing is written yet. ``subject``: only what a pull of this object touched is
+        looked at, even when a push over everybody is due; that one stays due.
         """
         store, rules = self._store, self._rules
         fingerprint = rules.fingerprint()
@@ -318,8 +317,8 @@ class Push:
         )
 
     async def _spare_tied(self, run_id: int) -> None:
-        protecting = Protecting(self._portal, self._store, clock=self._clock, protect=self._rules.scope.protect)
-        await protecting.defer_deletions(run_id)
+        spared = self._rules.scope.protect
+        await Protecting(self._portal, self._store, clock=self._clock, protect=spared).defer_deletions(run_id)
 
     async def _judge_anew(self, run_id: int, time: Timekeeper, moment: Moment, *, write: bool) -> Moment:
         """Return the moment by what both sides state, before anything is sent that hangs on time."""

@@ -96,22 +96,15 @@ async def test_who_came_in_before_a_call_was_broken_off_is_in_the_group(
         stop.done = frozenset(names[:1])
         raise stop
 
-    monkeypatch.setattr(world.portal, "add_members", partial(break_off, add))
-    for name in ("u0", "u1", "u2"):
-        world.source.link("new", name)
-    run = await world.sync("delta")
-    ended = [each for each in world.changes(run) if each.startswith("link membership new@grp")]
-    assert sorted(each.rpartition(" ")[2] for each in ended) == ["done", "failed", "failed"]
-    monkeypatch.undo()
-    assert (await world.sync("delta")).status == "succeeded"
-    monkeypatch.setattr(world.portal, "remove_members", partial(break_off, remove))
-    for name in ("u0", "u1", "u2"):
-        world.source.unlink("new", name)
-    run = await world.sync("delta")
-    ended = [each for each in world.changes(run) if each.startswith("unlink membership new@grp")]
-    assert sorted(each.rpartition(" ")[2] for each in ended) == ["done", "failed", "failed"]
-    monkeypatch.undo()
-    assert (await world.sync("delta")).status == "succeeded"
+    for verb, change, tell in (("link", add, world.source.link), ("unlink", remove, world.source.unlink)):
+        monkeypatch.setattr(world.portal, change.__name__, partial(break_off, change))
+        for name in ("u0", "u1", "u2"):
+            tell("new", name)
+        run = await world.sync("delta")
+        ended = [each for each in world.changes(run) if each.startswith(f"{verb} membership new@grp")]
+        assert sorted(each.rpartition(" ")[2] for each in ended) == ["done", "failed", "failed"]
+        monkeypatch.undo()
+        assert (await world.sync("delta")).status == "succeeded"
     assert world.portal.picture()["new@grp"] == set()
 
 

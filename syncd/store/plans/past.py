@@ -20,11 +20,9 @@ from syncd.store.plans.past_statements import (
     LOST_LICENCES,
     LOST_LINKS,
     LOST_RECORDS,
-    SAMPLE_DELETED,
-    SAMPLE_MADE,
-    SIGNS,
     VANISHED_FIELDS,
 )
+from syncd.store.plans.sign_statements import SAMPLE_DELETED, SAMPLE_MADE, SIGNS
 from syncd.store.plans.stated_statements import STATED_REMOVALS
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
