@@ -22,6 +22,13 @@ _READ_BY = {"document", "syncd", "check_document"}
 """Functions of the tests that compare what a command prints with its schema."""
 
 
+def test_no_description_has_a_second_paragraph() -> None:
+    """The version of Python decides how such a docstring is indented, and the schema would be another one with it."""
+    schemas = list((pages.ROOT / "docs/reference/schemas").glob("*.json"))
+    assert schemas
+    assert [path.name for path in schemas if "\\n" in path.read_text(encoding="utf-8")] == []
+
+
 def test_the_published_schemas_are_those_of_the_program() -> None:
     """Where one differs, run make reference."""
     assert [str(path.relative_to(pages.ROOT)) for path in reference_documents.list_stale()] == []
